@@ -1,0 +1,445 @@
+//! Files and directories, always relative to a directory descriptor.
+
+use crate::{Errno, Fd, FdRef, Result, check};
+use alloc::vec::Vec;
+use core::ffi::CStr;
+
+/// The file magic numbers that we compare with (statfs(2)).
+pub mod magic {
+    /// procfs.
+    pub const PROC: i64 = 0x9fa0;
+    /// tmpfs.
+    pub const TMPFS: i64 = 0x0102_1994;
+    /// The unified cgroup hierarchy.
+    pub const CGROUP2: i64 = 0x6367_7270;
+    /// A cgroup v1 hierarchy.
+    pub const CGROUP: i64 = 0x0027_e0eb;
+    /// devpts.
+    pub const DEVPTS: i64 = 0x1cd1;
+    /// The file system of pidfds (Linux 6.9): their inode numbers name processes.
+    pub const PIDFS: i64 = 0x5049_4446;
+}
+
+/// How far a path may lead (openat2(2), `RESOLVE_*`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resolve {
+    /// As the process itself would: for paths of the host.
+    Anywhere,
+    /// Inside the directory, which `..`, absolute paths and symlinks take as their root.
+    InRoot,
+    /// Inside the directory and without any symlink on the way.
+    NoSymlinks,
+}
+
+impl Resolve {
+    const fn flags(self) -> u64 {
+        // linux/openat2.h: NO_MAGICLINKS 2, NO_SYMLINKS 4, BENEATH 8, IN_ROOT 16
+        match self {
+            Self::Anywhere => 0,
+            Self::InRoot => 0x10 | 0x02,
+            Self::NoSymlinks => 0x08 | 0x04 | 0x02,
+        }
+    }
+}
+
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// openat2(2), Linux 5.6. `O_CLOEXEC` and `O_NOCTTY` are always set.
+pub fn open(dir: FdRef<'_>, path: &CStr, flags: i32, mode: u32, resolve: Resolve) -> Result<Fd> {
+    let tty = if flags & libc::O_PATH == 0 { libc::O_NOCTTY } else { 0 };
+    let how = OpenHow {
+        flags: (flags | libc::O_CLOEXEC | tty) as u64,
+        mode: u64::from(mode),
+        resolve: resolve.flags(),
+    };
+    loop {
+        // SAFETY: the path is NUL-terminated, `how` outlives the call, its size is passed.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                dir.raw(),
+                path.as_ptr(),
+                &raw const how,
+                size_of::<OpenHow>(),
+            )
+        };
+        match check(fd) {
+            // IN_ROOT gives up when a rename runs beside it; the man page says to try again.
+            Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
+            // SAFETY: the kernel has just given us this descriptor.
+            other => return other.map(|fd| unsafe { Fd::from_raw(fd as i32) }),
+        }
+    }
+}
+
+/// A path of the host, by open(2)'s own rules.
+pub fn open_host(path: &CStr, flags: i32) -> Result<Fd> {
+    open(FdRef::CWD, path, flags, 0, Resolve::Anywhere)
+}
+
+/// read(2), repeated until the file ends. A file longer than `limit` is `EFBIG`.
+pub fn read_all(fd: FdRef<'_>, limit: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(if bytes.is_empty() { 4096 } else { bytes.len() });
+        }
+        let used = bytes.len();
+        let room = bytes.spare_capacity_mut();
+        // SAFETY: `room` is writable memory of that length.
+        let got = unsafe { libc::read(fd.raw(), room.as_mut_ptr().cast(), room.len()) };
+        match check(got as i64) {
+            Ok(0) => return Ok(bytes),
+            // SAFETY: the kernel has filled so many bytes of the spare room.
+            Ok(got) => unsafe { bytes.set_len(used + got as usize) },
+            Err(Errno(libc::EINTR)) => {}
+            Err(errno) => return Err(errno),
+        }
+        if bytes.len() > limit {
+            return Err(Errno(libc::EFBIG));
+        }
+    }
+}
+
+/// A whole small file of the host; see [`read_all`].
+pub fn read_host(path: &CStr, limit: usize) -> Result<Vec<u8>> {
+    read_all(open_host(path, libc::O_RDONLY)?.borrow(), limit)
+}
+
+/// One read(2) into `buffer`; 0 is the end of the file.
+pub fn read(fd: FdRef<'_>, buffer: &mut [u8]) -> Result<usize> {
+    // SAFETY: `buffer` is writable memory of that length.
+    let got = unsafe { libc::read(fd.raw(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    check(got as i64).map(|got| got as usize)
+}
+
+/// One write(2).
+pub fn write(fd: FdRef<'_>, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: `bytes` is readable memory of that length.
+    let put = unsafe { libc::write(fd.raw(), bytes.as_ptr().cast(), bytes.len()) };
+    check(put as i64).map(|put| put as usize)
+}
+
+/// write(2), repeated until everything is written.
+pub fn write_all(fd: FdRef<'_>, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match write(fd, bytes) {
+            Ok(put) => bytes = &bytes[put..],
+            Err(Errno(libc::EINTR)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// mkdirat(2).
+pub fn mkdir(dir: FdRef<'_>, name: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: the name is NUL-terminated.
+    check(i64::from(unsafe { libc::mkdirat(dir.raw(), name.as_ptr(), mode) })).map(drop)
+}
+
+/// mknodat(2): a device, fifo or empty regular file, by the type bits of `mode`.
+pub fn mknod(dir: FdRef<'_>, name: &CStr, mode: u32, device: u64) -> Result<()> {
+    // SAFETY: the name is NUL-terminated.
+    check(i64::from(unsafe { libc::mknodat(dir.raw(), name.as_ptr(), mode, device) })).map(drop)
+}
+
+/// The device number of `major:minor` (makedev(3)).
+pub fn device(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor)
+}
+
+/// symlinkat(2).
+pub fn symlink(target: &CStr, dir: FdRef<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: both strings are NUL-terminated.
+    check(i64::from(unsafe { libc::symlinkat(target.as_ptr(), dir.raw(), name.as_ptr()) }))
+        .map(drop)
+}
+
+/// What [`unlink`] removes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// Anything but a directory.
+    File,
+    /// An empty directory.
+    Directory,
+}
+
+/// unlinkat(2).
+pub fn unlink(dir: FdRef<'_>, name: &CStr, entry: Entry) -> Result<()> {
+    let flags = if entry == Entry::Directory { libc::AT_REMOVEDIR } else { 0 };
+    // SAFETY: the name is NUL-terminated.
+    check(i64::from(unsafe { libc::unlinkat(dir.raw(), name.as_ptr(), flags) })).map(drop)
+}
+
+/// renameat(2) within one directory.
+pub fn rename(dir: FdRef<'_>, from: &CStr, to: &CStr) -> Result<()> {
+    // SAFETY: both strings are NUL-terminated.
+    let ret = unsafe { libc::renameat(dir.raw(), from.as_ptr(), dir.raw(), to.as_ptr()) };
+    check(i64::from(ret)).map(drop)
+}
+
+/// The target of a symlink (readlinkat(2)); an empty name reads the descriptor's own link.
+pub fn read_link(dir: FdRef<'_>, name: &CStr) -> Result<Vec<u8>> {
+    let mut target = alloc::vec![0; libc::PATH_MAX as usize];
+    // SAFETY: the buffer is writable memory of that length.
+    let got = unsafe {
+        libc::readlinkat(dir.raw(), name.as_ptr(), target.as_mut_ptr().cast(), target.len())
+    };
+    target.truncate(check(got as i64)? as usize);
+    Ok(target)
+}
+
+/// What fstat(2) says of an open file.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// Type and permission bits.
+    pub mode: u32,
+    /// The device that the node stands for, if it is one.
+    pub rdev: u64,
+    /// The inode number.
+    pub inode: u64,
+    /// The file system's device.
+    pub dev: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Stat {
+    /// The type bits: `S_IFDIR`, `S_IFCHR`, …
+    pub const fn kind(&self) -> u32 {
+        self.mode & libc::S_IFMT
+    }
+
+    /// Whether it is a directory.
+    pub const fn is_dir(&self) -> bool {
+        self.kind() == libc::S_IFDIR
+    }
+}
+
+/// fstat(2), `O_PATH` descriptors included.
+pub fn stat(fd: FdRef<'_>) -> Result<Stat> {
+    stat_at(fd, c"", libc::AT_EMPTY_PATH)
+}
+
+/// fstatat(2) of a name in `dir`, without following it when it is a symlink.
+pub fn stat_entry(dir: FdRef<'_>, name: &CStr) -> Result<Stat> {
+    stat_at(dir, name, libc::AT_SYMLINK_NOFOLLOW)
+}
+
+fn stat_at(dir: FdRef<'_>, name: &CStr, flags: i32) -> Result<Stat> {
+    let mut raw = core::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the name is NUL-terminated and the buffer has the right type.
+    let ret = unsafe { libc::fstatat(dir.raw(), name.as_ptr(), raw.as_mut_ptr(), flags) };
+    check(i64::from(ret))?;
+    // SAFETY: the call succeeded, so the kernel has filled the buffer.
+    let raw = unsafe { raw.assume_init() };
+    Ok(Stat {
+        mode: raw.st_mode,
+        rdev: raw.st_rdev,
+        inode: raw.st_ino,
+        dev: raw.st_dev,
+        uid: raw.st_uid,
+        gid: raw.st_gid,
+        size: raw.st_size as u64,
+    })
+}
+
+/// Whether we may execute the regular file at a path, by our effective ids (faccessat2(2),
+/// Linux 5.8); a directory is `EACCES`.
+pub fn may_execute(dir: FdRef<'_>, path: &CStr) -> Result<()> {
+    let (mode, flags) = (libc::X_OK, libc::AT_EACCESS);
+    // SAFETY: the path is NUL-terminated.
+    check(unsafe { libc::syscall(libc::SYS_faccessat2, dir.raw(), path.as_ptr(), mode, flags) })?;
+    if stat_at(dir, path, 0)?.is_dir() { Err(Errno(libc::EACCES)) } else { Ok(()) }
+}
+
+/// The file system's [`magic`] number (fstatfs(2)).
+pub fn filesystem(fd: FdRef<'_>) -> Result<i64> {
+    let mut raw = core::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the buffer has the right type.
+    check(i64::from(unsafe { libc::fstatfs(fd.raw(), raw.as_mut_ptr()) }))?;
+    // SAFETY: the call succeeded, so the kernel has filled the buffer.
+    Ok(unsafe { raw.assume_init() }.f_type as i64)
+}
+
+/// The mount's `ST_*` flags (statvfs(3), `f_flag`).
+pub fn mount_flags(fd: FdRef<'_>) -> Result<u64> {
+    let mut raw = core::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the buffer has the right type.
+    check(i64::from(unsafe { libc::fstatvfs(fd.raw(), raw.as_mut_ptr()) }))?;
+    // SAFETY: the call succeeded, so the kernel has filled the buffer.
+    Ok(unsafe { raw.assume_init() }.f_flag as u64)
+}
+
+/// fchownat(2) of a name in `dir`, not following symlinks; an empty name means `dir` itself.
+pub fn chown(dir: FdRef<'_>, name: &CStr, uid: u32, gid: u32) -> Result<()> {
+    let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: the name is NUL-terminated.
+    check(i64::from(unsafe { libc::fchownat(dir.raw(), name.as_ptr(), uid, gid, flags) })).map(drop)
+}
+
+/// fchmod(2) of an open file (not `O_PATH`).
+pub fn chmod(fd: FdRef<'_>, mode: u32) -> Result<()> {
+    // SAFETY: no memory is passed.
+    check(i64::from(unsafe { libc::fchmod(fd.raw(), mode) })).map(drop)
+}
+
+/// fchdir(2).
+pub fn change_dir(dir: FdRef<'_>) -> Result<()> {
+    // SAFETY: no memory is passed.
+    check(i64::from(unsafe { libc::fchdir(dir.raw()) })).map(drop)
+}
+
+/// chdir(2), by the process's own rules.
+pub fn change_dir_to(path: &CStr) -> Result<()> {
+    // SAFETY: the path is NUL-terminated.
+    check(i64::from(unsafe { libc::chdir(path.as_ptr()) })).map(drop)
+}
+
+/// chroot(2).
+pub fn change_root(path: &CStr) -> Result<()> {
+    // SAFETY: the path is NUL-terminated.
+    check(i64::from(unsafe { libc::chroot(path.as_ptr()) })).map(drop)
+}
+
+/// Whether the working directory lies under the process's root: getcwd(2) names a directory
+/// outside of it `(unreachable)`, or finds nothing.
+pub fn cwd_is_inside_root() -> Result<bool> {
+    let mut path = [0u8; libc::PATH_MAX as usize];
+    // SAFETY: the buffer is writable memory of that length. The raw call is used because C
+    // libraries turn an unreachable path into ENOENT.
+    let got = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
+    match check(got) {
+        Ok(_) => Ok(path[0] == b'/'),
+        Err(Errno(libc::ENOENT)) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Sets the file mode creation mask and returns the old one (umask(2)).
+pub fn umask(mask: u32) -> u32 {
+    // SAFETY: always succeeds.
+    unsafe { libc::umask(mask) }
+}
+
+/// Makes later close(2)-on-exec sure: every descriptor from `first` on is marked
+/// (close_range(2), Linux 5.11).
+pub fn close_on_exec_from(first: u32) -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: only flags of descriptors change.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+    check(ret).map(drop)
+}
+
+/// dup2(2): `fd` also becomes `number`, which stays open across exec.
+pub fn place(fd: FdRef<'_>, number: i32) -> Result<()> {
+    // SAFETY: `number` is one of the standard streams or a slot that the caller manages.
+    check(i64::from(unsafe { libc::dup2(fd.raw(), number) })).map(drop)
+}
+
+/// The read end and the write end of a new pipe (pipe2(2)).
+pub fn pipe() -> Result<(Fd, Fd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: the array holds two descriptors; both are new.
+    unsafe {
+        check(i64::from(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC)))?;
+        Ok((Fd::from_raw(ends[0]), Fd::from_raw(ends[1])))
+    }
+}
+
+/// Reads and writes of the open file never wait from now on (fcntl(2), `O_NONBLOCK`).
+pub fn never_wait(fd: FdRef<'_>) -> Result<()> {
+    let flags = status_flags(fd)?;
+    set_status_flags(fd, flags | libc::O_NONBLOCK)
+}
+
+/// Reads and writes of the open file wait from now on.
+pub fn wait_again(fd: FdRef<'_>) -> Result<()> {
+    let flags = status_flags(fd)?;
+    set_status_flags(fd, flags & !libc::O_NONBLOCK)
+}
+
+fn status_flags(fd: FdRef<'_>) -> Result<i32> {
+    // SAFETY: only reads flags.
+    check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_GETFL) })).map(|flags| flags as i32)
+}
+
+fn set_status_flags(fd: FdRef<'_>, flags: i32) -> Result<()> {
+    // SAFETY: only the status flags of an open file change.
+    check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_SETFL, flags) })).map(drop)
+}
+
+/// The names in a directory, without `.` and `..` (getdents64(2)).
+pub fn entries(dir: FdRef<'_>) -> Result<Vec<alloc::ffi::CString>> {
+    let mut names = Vec::new();
+    let mut buffer: Vec<u8> = Vec::with_capacity(32 * 1024);
+    loop {
+        buffer.clear();
+        let room = buffer.spare_capacity_mut();
+        // SAFETY: `room` is writable memory of that length.
+        let got = unsafe {
+            libc::syscall(libc::SYS_getdents64, dir.raw(), room.as_mut_ptr(), room.len())
+        };
+        let got = check(got)? as usize;
+        if got == 0 {
+            return Ok(names);
+        }
+        // SAFETY: the kernel has filled so many bytes of the spare room.
+        unsafe { buffer.set_len(got) };
+        let mut rest = &buffer[..];
+        // struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name …
+        while rest.len() > 19 {
+            let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));
+            let Some(record) = rest.get(19..length) else { break };
+            if let Ok(name) = CStr::from_bytes_until_nul(record)
+                && !matches!(name.to_bytes(), b"." | b"..")
+            {
+                names.push(name.into());
+            }
+            rest = &rest[length..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_symlink_stays_inside_the_root_it_is_resolved_in() {
+        let dir = std::format!("/tmp/kickstage-sys-{}", std::process::id());
+        std::fs::create_dir_all(std::format!("{dir}/etc")).unwrap();
+        std::fs::write(std::format!("{dir}/etc/passwd"), "inside").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", std::format!("{dir}/link")).unwrap();
+        let root = alloc::ffi::CString::new(dir.as_str()).unwrap();
+        let root = open_host(&root, libc::O_PATH | libc::O_DIRECTORY).unwrap();
+        let link = open(root.borrow(), c"link", libc::O_RDONLY, 0, Resolve::InRoot).unwrap();
+        assert_eq!(read_all(link.borrow(), 100).unwrap(), b"inside");
+        let refused = open(root.borrow(), c"link", libc::O_RDONLY, 0, Resolve::NoSymlinks);
+        assert_eq!(refused.err(), Some(Errno(libc::ELOOP)));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_refused() {
+        assert_eq!(read_host(c"/proc/self/status", 16).err(), Some(Errno(libc::EFBIG)));
+    }
+
+    #[test]
+    fn a_directory_lists_its_names_without_the_dots() {
+        let dir = open_host(c"/proc/self/task", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+        let names = entries(dir.borrow()).unwrap();
+        assert!(!names.is_empty());
+        assert!(names.iter().all(|name| name.to_bytes()[0].is_ascii_digit()));
+    }
+}

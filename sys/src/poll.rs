@@ -1,0 +1,55 @@
+//! poll(2).
+
+use crate::{Errno, FdRef, Result, check};
+use core::marker::PhantomData;
+
+/// One descriptor to wait for.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub struct Wait<'a>(libc::pollfd, PhantomData<FdRef<'a>>);
+
+impl<'a> Wait<'a> {
+    /// Something to read, or the end.
+    pub fn readable(fd: FdRef<'a>) -> Self {
+        Self(libc::pollfd { fd: fd.raw(), events: libc::POLLIN, revents: 0 }, PhantomData)
+    }
+
+    /// Room to write, or nobody left to read.
+    pub fn writable(fd: FdRef<'a>) -> Self {
+        Self(libc::pollfd { fd: fd.raw(), events: libc::POLLOUT, revents: 0 }, PhantomData)
+    }
+
+    /// Something to read, or room to write.
+    pub fn either(fd: FdRef<'a>) -> Self {
+        let events = libc::POLLIN | libc::POLLOUT;
+        Self(libc::pollfd { fd: fd.raw(), events, revents: 0 }, PhantomData)
+    }
+
+    /// A place in the table that is not waited for.
+    pub fn nothing() -> Self {
+        Self(libc::pollfd { fd: -1, events: 0, revents: 0 }, PhantomData)
+    }
+
+    /// Whether anything happened, errors and hang-ups included.
+    pub fn happened(&self) -> bool {
+        self.0.revents != 0
+    }
+
+    /// Whether there is something to read.
+    pub fn has_input(&self) -> bool {
+        self.0.revents & libc::POLLIN != 0
+    }
+}
+
+/// Waits until something happens or `timeout` milliseconds are over (-1: for ever). `Ok(false)`
+/// means time is over.
+pub fn poll(table: &mut [Wait<'_>], timeout: i32) -> Result<bool> {
+    loop {
+        // SAFETY: `Wait` has pollfd's layout; the slice's length is passed.
+        let count = unsafe { libc::poll(table.as_mut_ptr().cast(), table.len() as u64, timeout) };
+        match check(i64::from(count)) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other.map(|count| count > 0),
+        }
+    }
+}

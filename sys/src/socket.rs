@@ -1,0 +1,139 @@
+//! Unix sockets: the channel between two of our processes, and descriptors over it.
+
+use crate::{Errno, Fd, FdRef, Result, check};
+use alloc::vec::Vec;
+use core::mem::{MaybeUninit, zeroed};
+
+/// The two ends of a new socket that keeps message borders (socketpair(2), `SOCK_SEQPACKET`).
+pub fn pair() -> Result<(Fd, Fd)> {
+    let mut ends = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: the array holds two descriptors; both are new.
+    unsafe {
+        check(i64::from(libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr())))?;
+        Ok((Fd::from_raw(ends[0]), Fd::from_raw(ends[1])))
+    }
+}
+
+/// A stream connected to the socket at `path` (unix(7)); at most 107 bytes.
+pub fn connect(path: &[u8]) -> Result<Fd> {
+    let (address, length) = address(path)?;
+    // SAFETY: the address is initialised, `length` covers its path.
+    unsafe {
+        let fd = check(i64::from(libc::socket(
+            libc::AF_UNIX,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+            0,
+        )))?;
+        let socket = Fd::from_raw(fd as i32);
+        check(i64::from(libc::connect(socket.raw(), (&raw const address).cast(), length)))?;
+        Ok(socket)
+    }
+}
+
+fn address(path: &[u8]) -> Result<(libc::sockaddr_un, u32)> {
+    // SAFETY: all zeroes is a valid sockaddr_un.
+    let mut address: libc::sockaddr_un = unsafe { zeroed() };
+    address.sun_family = libc::AF_UNIX as u16;
+    if path.len() >= address.sun_path.len() {
+        return Err(Errno(libc::ENAMETOOLONG));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(path) {
+        *to = *from as core::ffi::c_char;
+    }
+    Ok((address, (size_of::<libc::sa_family_t>() + path.len() + 1) as u32))
+}
+
+/// The control part of a message that carries one descriptor.
+#[repr(C, align(8))]
+struct Carrier([u8; 32]);
+
+/// Sends `bytes` as one message, with a descriptor if given (sendmsg(2), `SCM_RIGHTS`). A
+/// receiver that is gone is `EPIPE`, never a signal.
+pub fn send(socket: FdRef<'_>, bytes: &[u8], passenger: Option<FdRef<'_>>) -> Result<()> {
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut carrier = Carrier([0; 32]);
+    // SAFETY: all zeroes is a valid msghdr; every pointer outlives the call; the control buffer
+    // is aligned and large enough for one descriptor (CMSG_SPACE(4) is 24).
+    unsafe {
+        let mut message: libc::msghdr = zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        if let Some(fd) = passenger {
+            message.msg_control = (&raw mut carrier).cast();
+            message.msg_controllen = libc::CMSG_SPACE(4) as _;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+            libc::CMSG_DATA(header).cast::<i32>().write_unaligned(fd.raw());
+        }
+        loop {
+            match check(libc::sendmsg(socket.raw(), &raw const message, libc::MSG_NOSIGNAL) as i64)
+            {
+                Err(Errno(libc::EINTR)) => {}
+                other => return other.map(drop),
+            }
+        }
+    }
+}
+
+/// Receives one message of at most `limit` bytes and the descriptor that came with it
+/// (recvmsg(2)). An empty message without descriptor is the end. A longer one is `EMSGSIZE`.
+pub fn receive(socket: FdRef<'_>, limit: usize) -> Result<(Vec<u8>, Option<Fd>)> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(limit);
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: limit };
+    let mut carrier = MaybeUninit::<Carrier>::zeroed();
+    // SAFETY: as in `send`; the kernel fills at most `limit` bytes of the vector's capacity and
+    // tells how many; a descriptor in the control part is new and ours.
+    unsafe {
+        let mut message: libc::msghdr = zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = carrier.as_mut_ptr().cast();
+        message.msg_controllen = size_of::<Carrier>() as _;
+        let got = loop {
+            let flags = libc::MSG_CMSG_CLOEXEC;
+            match check(libc::recvmsg(socket.raw(), &raw mut message, flags) as i64) {
+                Err(Errno(libc::EINTR)) => {}
+                other => break other?,
+            }
+        };
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        let passenger = (!header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS)
+            .then(|| Fd::from_raw(libc::CMSG_DATA(header).cast::<i32>().read_unaligned()));
+        if message.msg_flags & libc::MSG_TRUNC != 0 {
+            return Err(Errno(libc::EMSGSIZE));
+        }
+        bytes.set_len(got as usize);
+        Ok((bytes, passenger))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_arrives_whole_and_with_its_descriptor() {
+        let (left, right) = pair().unwrap();
+        let file = crate::file::open_host(c"/proc/self/status", libc::O_RDONLY).unwrap();
+        send(left.borrow(), b"hello", Some(file.borrow())).unwrap();
+        let (bytes, passenger) = receive(right.borrow(), 64).unwrap();
+        assert_eq!(bytes, b"hello");
+        let text = crate::file::read_all(passenger.unwrap().borrow(), 1 << 16).unwrap();
+        assert!(text.starts_with(b"Name:"));
+    }
+
+    #[test]
+    fn a_longer_message_than_the_limit_is_refused_not_cut() {
+        let (left, right) = pair().unwrap();
+        send(left.borrow(), &[0; 100], None).unwrap();
+        assert_eq!(receive(right.borrow(), 10).err(), Some(Errno(libc::EMSGSIZE)));
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_a_socket_address_is_refused() {
+        assert_eq!(connect(&[b'a'; 108]).err(), Some(Errno(libc::ENAMETOOLONG)));
+    }
+}
