@@ -1,0 +1,59 @@
+//! What stage1 has decided about control groups.
+
+use crate::Text;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// The container's cgroups; none when the engine is told to keep out of them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CgroupPlan {
+    /// One for each v1 hierarchy, or one for v2.
+    pub groups: Vec<Group>,
+    /// v2: the device rules as an eBPF program, 8 bytes an instruction.
+    pub device_program: Vec<u64>,
+    /// JSON pointer of what asked for the device rules.
+    pub device_key: String,
+}
+
+/// Which kind of hierarchy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// One tree for some controllers.
+    V1,
+    /// The unified tree.
+    V2,
+}
+
+/// One directory to make and settings to write into it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Group {
+    /// v1 or v2.
+    pub version: Version,
+    /// v1: the hierarchy's controllers or name, such as `memory`, `cpu,cpuacct`,
+    /// `name=systemd`. v2: empty.
+    pub controllers: String,
+    /// Where the hierarchy is mounted on the host.
+    pub mount: Text,
+    /// The cgroup below it, beginning with a slash.
+    pub path: Text,
+    /// v2: controllers that every cgroup above must hand down.
+    pub enable: Vec<String>,
+    /// What to write, in order.
+    pub settings: Vec<Setting>,
+}
+
+/// One value of a cgroup.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Setting {
+    /// The file in the cgroup's directory.
+    pub file: Text,
+    /// What to write.
+    pub value: String,
+    /// The config value that asked for it, as a JSON pointer.
+    pub key: String,
+    /// Whether a kernel that has no such file may go without: the value is the kernel's default
+    /// or has no effect there.
+    pub optional: bool,
+}

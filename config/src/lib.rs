@@ -1,0 +1,32 @@
+//! The vocabulary that the roles share: what travels from one to the next, and how.
+//!
+//! Plain data and its checks; needs no privilege. Gives every role the types of its input and
+//! output, the one error type, and the handoff through an inherited descriptor. It never touches
+//! a container or the host.
+#![cfg_attr(not(feature = "json"), no_std)]
+
+extern crate alloc;
+
+pub mod cgroup;
+pub mod channel;
+pub mod control;
+#[cfg(feature = "json")]
+pub mod engine;
+mod error;
+pub mod handoff;
+pub mod log_format;
+mod null;
+pub mod plan;
+pub mod process;
+pub mod record;
+mod report;
+pub mod starter;
+pub mod state;
+mod text;
+mod timestamp;
+
+pub use error::{Context, Error, Result, Role};
+pub use handoff::Assembly;
+pub use report::{Level, LineFormat, Report};
+pub use text::{HoldsNul, Text};
+pub use timestamp::Timestamp;

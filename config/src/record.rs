@@ -1,0 +1,91 @@
+//! What is kept of a container between two commands: `state.json` in its state directory.
+
+use crate::{Text, Timestamp, cgroup::Version, plan::Hook};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use kickstage_sys::identity::Identity;
+use serde::{Deserialize, Serialize};
+
+/// The whole of it. Whether the container is created, running or stopped is not in here: the
+/// kernel knows (the gate and the process), and can't be out of date.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// `ociVersion` of config.json.
+    pub oci_version: String,
+    /// The container's name.
+    pub id: String,
+    /// Its first process as the host numbers it; 0 while it is being made.
+    pub pid: i32,
+    /// Which process that is.
+    pub process: Option<ProcessMark>,
+    /// Boot that this process belongs to, when the state outlives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// Absolute path of the root file system.
+    pub rootfs: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Who created it.
+    pub owner_uid: u32,
+    /// The annotations of config.json.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// Its cgroups.
+    #[serde(default)]
+    pub cgroups: Vec<CgroupDir>,
+    /// Hooks for `start`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poststart: Vec<Hook>,
+    /// Hooks for `delete`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poststop: Vec<Hook>,
+}
+
+/// An [`Identity`] on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProcessMark {
+    /// Inode number of its pidfd.
+    PidfdInode(u64),
+    /// Clock ticks after boot.
+    StartTime(u64),
+}
+
+impl From<Identity> for ProcessMark {
+    fn from(identity: Identity) -> Self {
+        match identity {
+            Identity::PidfdInode(inode) => Self::PidfdInode(inode),
+            Identity::StartTime(ticks) => Self::StartTime(ticks),
+        }
+    }
+}
+
+impl From<ProcessMark> for Identity {
+    fn from(mark: ProcessMark) -> Self {
+        match mark {
+            ProcessMark::PidfdInode(inode) => Self::PidfdInode(inode),
+            ProcessMark::StartTime(ticks) => Self::StartTime(ticks),
+        }
+    }
+}
+
+/// A cgroup directory that the container lives in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CgroupDir {
+    /// v1 or v2.
+    pub version: Version,
+    /// v1: the controllers of its hierarchy.
+    #[serde(default)]
+    pub controllers: String,
+    /// Where the hierarchy is mounted.
+    pub mount: Text,
+    /// The cgroup below it, beginning with a slash.
+    pub path: Text,
+    /// How many directories at the end of the path we have made, and remove again.
+    pub made: u32,
+}
