@@ -1,0 +1,86 @@
+//! The privileged operations inside a container's namespaces.
+//!
+//! Runs with `CAP_SYS_ADMIN` over the mount namespace, as part of the container process before
+//! it gives up its privileges, or as a server beside it. Gets steps of a plan; gives nothing
+//! back but success or the first error. It never decides what to do, and never walks a path of
+//! the container but inside its root.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+mod cover;
+mod devices;
+mod in_root;
+mod kernel;
+mod mounts;
+mod root;
+mod server;
+
+pub use server::{Client, serve};
+
+use kickstage_config::plan::{Op, Step};
+use kickstage_config::{Error, Result, Role};
+use kickstage_sys::{Fd, FdRef, file};
+
+/// Executes steps; keeps the root file system open between batches.
+#[derive(Default)]
+pub struct Executor {
+    root: Option<Fd>,
+}
+
+impl Executor {
+    /// Nothing opened yet.
+    pub const fn new() -> Self {
+        Self { root: None }
+    }
+
+    /// Executes steps in order, up to the first that fails. New files get exactly the modes
+    /// that the plan gives them.
+    pub fn run(&mut self, steps: &[Step]) -> Result<()> {
+        let umask = file::umask(0);
+        let result = steps.iter().try_for_each(|step| {
+            self.apply(&step.op).map_err(|error| error.at(&step.key))?;
+            Role::Rpc.mark(step.op.name());
+            Ok(())
+        });
+        file::umask(umask);
+        result
+    }
+
+    /// The one place where an operation is bound to its code.
+    fn apply(&mut self, op: &Op) -> Result<()> {
+        match op {
+            Op::Propagation { flags } => root::propagate(*flags),
+            Op::Rootfs { path, isolate_parent } => {
+                self.root = Some(root::make_mount(path, *isolate_parent)?);
+                Ok(())
+            }
+            Op::RootfsInPlace { path } => {
+                self.root = Some(root::open(path)?);
+                Ok(())
+            }
+            Op::Mount(mount) => mounts::mount(self.root()?, mount),
+            Op::Bind(bind) => mounts::bind(self.root()?, bind),
+            Op::Directory { path, mode } => in_root::directory(self.root()?, path, *mode).map(drop),
+            Op::Devices { nodes } => devices::make(self.root()?, nodes),
+            Op::Symlinks { links } => devices::link(self.root()?, links),
+            Op::Attributes { path, change } => mounts::change(self.root()?, path, change),
+            Op::Mask { paths } => cover::mask(self.root()?, paths),
+            Op::Readonly { paths } => cover::make_readonly(self.root()?, paths),
+            Op::Sysctl { values } => kernel::sysctl(values),
+            Op::Hostname { name } => kernel::hostname(name),
+            Op::Domainname { name } => kernel::domainname(name),
+            Op::Loopback => kernel::loopback(),
+            Op::EnterRoot { way, propagation, readonly } => {
+                root::enter(self.root()?, *way, *propagation, *readonly)
+            }
+        }
+    }
+
+    fn root(&self) -> Result<FdRef<'_>> {
+        self.root.as_ref().map(Fd::borrow).ok_or_else(|| {
+            Error::new(Role::Rpc, "use the root file system")
+                .because("no step before this one has opened it")
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! Mounting file systems and parts of the host's tree.
+
+use crate::in_root::{self, InRoot, Kind};
+use alloc::format;
+use kickstage_config::plan::{AttributeChange, Bind, Mount};
+use kickstage_config::{Context, Error, Result, Role, Text};
+use kickstage_sys::file::{self, magic};
+use kickstage_sys::mount::{self, Attributes, Depth};
+use kickstage_sys::{Errno, FdRef};
+
+/// Mounts a file system on a directory that is held open: the mount point can't be exchanged
+/// between check and use.
+pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
+    let kernel_interface = matches!(wanted.kind.to_bytes(), b"proc" | b"sysfs");
+    let target = if kernel_interface {
+        in_root::plain_mount_point(root, &wanted.target)?
+    } else {
+        in_root::mount_point(root, &wanted.target, Kind::Directory)?
+    };
+    refuse_hidden_procfs(&target, &wanted.target)?;
+    let before = file::stat(target.fd()).during_on(Role::Rpc, "stat", &wanted.target)?;
+    let data = data_with_mode(wanted, &target, before.mode);
+
+    // mount(2) takes a path, and "." is the one that needs no walk
+    file::change_dir(target.fd()).during_on(Role::Rpc, "enter", &wanted.target)?;
+    mount::mount(
+        Some(&wanted.source),
+        c".",
+        Some(&wanted.kind),
+        wanted.flags,
+        (!data.is_empty()).then_some(&*data),
+    )
+    .map_err(|errno| refused(wanted, errno))?;
+    if wanted.propagation.is_empty() && wanted.changes.is_empty() {
+        return Ok(());
+    }
+
+    // the descriptor still shows what is below the new mount
+    let top = in_root::find(root, &wanted.target)?.ok_or_else(|| moved(&wanted.target))?;
+    let now = file::stat(top.fd()).during_on(Role::Rpc, "stat", &wanted.target)?;
+    if (now.dev, now.inode) == (before.dev, before.inode) {
+        return Err(moved(&wanted.target));
+    }
+    apply(top.fd(), &wanted.changes, &wanted.propagation).during_on(
+        Role::Rpc,
+        "change mount",
+        &wanted.target,
+    )
+}
+
+/// A tmpfs over an existing directory takes its mode over, unless the options name one.
+fn data_with_mode(wanted: &Mount, target: &InRoot, mode: u32) -> Text {
+    if wanted.kind.to_bytes() != b"tmpfs" || !target.existed {
+        return wanted.data.clone();
+    }
+    let comma = if wanted.data.is_empty() { "" } else { "," };
+    Text::new(format!("mode={:04o}{comma}{}", mode & 0o7777, wanted.data))
+        .expect("made of a Text, which has no NUL inside")
+}
+
+fn refused(wanted: &Mount, errno: Errno) -> Error {
+    let error = Error::new(Role::Rpc, "mount")
+        .on(format!("{} on {}", wanted.kind, wanted.target))
+        .errno(errno);
+    match (errno.0, wanted.kind.to_bytes()) {
+        (libc::EPERM, b"proc") => error.remedy(
+            "the user namespace does not own the pid namespace; create one or bind-mount /proc",
+        ),
+        (libc::EPERM, b"sysfs") => error.remedy(
+            "the user namespace does not own the network namespace; create one or bind-mount /sys",
+        ),
+        (libc::ENODEV, _) => error.remedy("the kernel has no such file system; load its module"),
+        (libc::EINVAL, _) => error.remedy("the kernel log (dmesg) tells which option it refused"),
+        _ => error,
+    }
+}
+
+fn moved(path: &Text) -> Error {
+    Error::new(Role::Rpc, "find the new mount on")
+        .on(path)
+        .because("the path leads elsewhere now; someone is exchanging it")
+}
+
+/// Clones a part of the host's tree, changes the clone, and attaches it.
+pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind) -> Result<()> {
+    let source = file::open_host(&wanted.source, libc::O_PATH).map_err(|errno| {
+        let error = Error::new(Role::Rpc, "open the source").on(&wanted.source).errno(errno);
+        if errno.0 == libc::ENOENT {
+            error.remedy("make it on the host, or drop the mount")
+        } else {
+            error
+        }
+    })?;
+    let is_dir = file::stat(source.borrow()).during_on(Role::Rpc, "stat", &wanted.source)?.is_dir();
+    let kind = if is_dir { Kind::Directory } else { Kind::File };
+    let target = in_root::mount_point(root, &wanted.target, kind)?;
+    refuse_hidden_procfs(&target, &wanted.target)?;
+
+    let depth = if wanted.recursive { Depth::Recursive } else { Depth::One };
+    let tree = mount::clone_tree(source.borrow(), depth).during_on(
+        Role::Rpc,
+        "clone the mount of",
+        &wanted.source,
+    )?;
+    apply(tree.borrow(), &wanted.changes, &wanted.propagation).during_on(
+        Role::Rpc,
+        "change mount",
+        &wanted.target,
+    )?;
+    mount::attach(tree.borrow(), target.fd()).map_err(|errno| {
+        let error = Error::new(Role::Rpc, "bind")
+            .on(format!("{} on {}", wanted.source, wanted.target))
+            .errno(errno);
+        match errno.0 {
+            libc::ENOTDIR => error.remedy("source and target must both be directories or not"),
+            _ => error,
+        }
+    })
+}
+
+/// A name outside of /proc that leads into a procfs would hide or fake kernel files
+/// (CVE-2019-16884); names below /proc have been judged by stage1.
+fn refuse_hidden_procfs(target: &InRoot, path: &Text) -> Result<()> {
+    let named = path.as_str().trim_start_matches('/');
+    if named == "proc" || named.starts_with("proc/") {
+        return Ok(());
+    }
+    let kind = file::filesystem(target.fd()).during_on(Role::Rpc, "stat", path)?;
+    if kind == magic::PROC {
+        return Err(Error::new(Role::Rpc, "mount on")
+            .on(path)
+            .because("a symlink leads into /proc")
+            .remedy("name the path below /proc itself"));
+    }
+    Ok(())
+}
+
+/// Changes the flags of what is mounted at `path`.
+pub(crate) fn change(root: FdRef<'_>, path: &Text, change: &AttributeChange) -> Result<()> {
+    let top = in_root::find(root, path)?.ok_or_else(|| moved(path))?;
+    apply(top.fd(), core::slice::from_ref(change), &[]).during_on(Role::Rpc, "change mount", path)
+}
+
+fn apply(
+    mount: FdRef<'_>,
+    changes: &[AttributeChange],
+    propagation: &[u64],
+) -> kickstage_sys::Result<()> {
+    for change in changes {
+        let depth = if change.recursive { Depth::Recursive } else { Depth::One };
+        let attributes =
+            Attributes { set: change.set, clear: change.clear, ..Attributes::default() };
+        mount::set_attributes(mount, depth, &attributes)?;
+    }
+    propagation.iter().try_for_each(|flags| set_propagation(mount, *flags))
+}
+
+/// One `MS_*` propagation flag, with or without `MS_REC`.
+pub(crate) fn set_propagation(mount: FdRef<'_>, flags: u64) -> kickstage_sys::Result<()> {
+    let depth = if flags & libc::MS_REC == 0 { Depth::One } else { Depth::Recursive };
+    let attributes = Attributes { propagation: flags & !libc::MS_REC, ..Attributes::default() };
+    mount::set_attributes(mount, depth, &attributes)
+}

@@ -1,0 +1,66 @@
+//! User, groups, capabilities, and the system call filter.
+
+use alloc::vec::Vec;
+use kickstage_config::process::{ProcessSpec, Seccomp};
+use kickstage_config::{Context, Error, Result, Role};
+use kickstage_sys::{Errno, caps, process, seccomp};
+
+/// Gives up the engine's privileges for the container's.
+pub(crate) fn take(spec: &ProcessSpec) -> Result<()> {
+    let sets = &spec.capabilities;
+    // first: dropping from the bounding set needs CAP_SETPCAP
+    caps::limit_bounding(sets.bounding).during(Role::Stage2, "limit the bounding set")?;
+    // groups before the user, who may not change them
+    match process::set_groups(&spec.groups) {
+        // a user namespace that forbids it (user_namespaces(7), setgroups) and wants none
+        Err(Errno(libc::EPERM)) if spec.groups.is_empty() => {}
+        other => other
+            .during(Role::Stage2, "set the additional groups")
+            .map_err(|error| error.at("/process/user/additionalGids"))?,
+    }
+    process::set_gid(spec.gid).map_err(|errno| unmapped("gid", spec.gid, errno))?;
+    caps::keep_across_set_uid(true).during(Role::Stage2, "keep capabilities")?;
+    process::set_uid(spec.uid).map_err(|errno| unmapped("uid", spec.uid, errno))?;
+    // after setuid, which resets it; before the capabilities that it needs are gone
+    process::forbid_inspection().during(Role::Stage2, "forbid inspection")?;
+    let wanted = caps::Sets {
+        effective: sets.effective,
+        permitted: sets.permitted,
+        inheritable: sets.inheritable,
+    };
+    caps::set(&wanted).map_err(|errno| {
+        Error::new(Role::Stage2, "set capabilities")
+            .errno(errno)
+            .at("/process/capabilities")
+            .remedy("the engine can't give what it does not have")
+    })?;
+    caps::keep_across_set_uid(false).during(Role::Stage2, "reset keepcaps")?;
+    caps::set_ambient(sets.ambient)
+        .during(Role::Stage2, "set the ambient capabilities")
+        .map_err(|error| error.at("/process/capabilities/ambient"))?;
+    if spec.no_new_privs {
+        process::no_new_privileges().during(Role::Stage2, "set no_new_privs")?;
+    }
+    Ok(())
+}
+
+fn unmapped(kind: &str, id: u32, errno: Errno) -> Error {
+    let error = Error::new(Role::Stage2, "set")
+        .on(alloc::format!("{kind} {id}"))
+        .errno(errno)
+        .at(&alloc::format!("/process/user/{kind}"));
+    match errno.0 {
+        libc::EINVAL => error.remedy("the user namespace does not map it"),
+        _ => error,
+    }
+}
+
+/// Installs the filter; everything after it must be allowed by it.
+pub(crate) fn load_filter(filter: &Seccomp) -> Result<()> {
+    let program: Vec<seccomp::Insn> =
+        filter.program.iter().map(|&(code, jt, jf, k)| seccomp::Insn { code, jt, jf, k }).collect();
+    seccomp::load(&program, filter.flags)
+        .map(drop)
+        .during(Role::Stage2, "load the seccomp filter")
+        .map_err(|error| error.at("/linux/seccomp"))
+}

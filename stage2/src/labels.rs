@@ -1,0 +1,71 @@
+//! The security labels that the exec changes to (AppArmor, SELinux).
+
+use alloc::format;
+use kickstage_config::process::ProcessSpec;
+use kickstage_config::{Context, Error, Result, Role};
+use kickstage_sys::file::{self, magic};
+use kickstage_sys::{Errno, Fd};
+
+/// The kernel's files for them, opened while the host's procfs is in place: the container's may
+/// be a fake (CVE-2019-16884).
+pub(crate) struct Labels {
+    apparmor: Option<Fd>,
+    selinux: Option<Fd>,
+}
+
+impl Labels {
+    pub(crate) fn open(spec: &ProcessSpec) -> Result<Self> {
+        let apparmor = spec.apparmor_profile.as_ref().map(|_| apparmor_file()).transpose()?;
+        let selinux = spec
+            .selinux_label
+            .as_ref()
+            .map(|_| open_attribute(c"/proc/thread-self/attr/exec"))
+            .transpose()
+            .map_err(|error| error.at("/process/selinuxLabel"))?;
+        Ok(Self { apparmor, selinux })
+    }
+
+    /// Asks for the change at the next exec.
+    pub(crate) fn apply(&self, spec: &ProcessSpec) -> Result<()> {
+        if let (Some(file), Some(profile)) = (&self.apparmor, &spec.apparmor_profile) {
+            file::write_all(file.borrow(), format!("exec {profile}").as_bytes()).map_err(
+                |errno| {
+                    let error = Error::new(Role::Stage2, "change to AppArmor profile")
+                        .on(profile)
+                        .errno(errno)
+                        .at("/process/apparmorProfile");
+                    match errno.0 {
+                        libc::ENOENT => error.remedy("load it first: apparmor_parser -r FILE"),
+                        _ => error,
+                    }
+                },
+            )?;
+        }
+        if let (Some(file), Some(label)) = (&self.selinux, &spec.selinux_label) {
+            file::write_all(file.borrow(), label.to_bytes())
+                .during_on(Role::Stage2, "change to SELinux label", label)
+                .map_err(|error| error.at("/process/selinuxLabel"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Kernels with several security modules have a directory for AppArmor (Linux 5.8).
+fn apparmor_file() -> Result<Fd> {
+    open_attribute(c"/proc/thread-self/attr/apparmor/exec")
+        .or_else(|_| open_attribute(c"/proc/thread-self/attr/exec"))
+        .map_err(|error| {
+            error.at("/process/apparmorProfile").remedy("does this kernel have AppArmor enabled?")
+        })
+}
+
+fn open_attribute(path: &core::ffi::CStr) -> Result<Fd> {
+    let open = || {
+        let file = file::open_host(path, libc::O_WRONLY)?;
+        if file::filesystem(file.borrow())? != magic::PROC {
+            return Err(Errno(libc::EXDEV));
+        }
+        Ok(file)
+    };
+    open().during_on(Role::Stage2, "open", path.to_str().unwrap_or("the attribute file"))
+}

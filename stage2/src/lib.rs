@@ -1,0 +1,155 @@
+//! Stage 2: become the container process.
+//!
+//! Starts with the privileges of the engine inside the new namespaces and ends, if all goes
+//! well, as the user's program with none of them. Gets a process spec; has the setup steps
+//! executed by rpc and the hooks run for it. Gives up every privilege before it waits for
+//! `start`, and never decides anything that the spec has decided.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+mod console;
+mod credentials;
+mod gate;
+mod home;
+mod labels;
+mod limits;
+mod program;
+mod stdio;
+
+use alloc::boxed::Box;
+use gate::Gate;
+use kickstage_config::channel::{Inherited, Message};
+use kickstage_config::plan::{Hook, Step};
+use kickstage_config::process::ProcessSpec;
+use kickstage_config::{Assembly, Context, Error, Result, Role};
+use kickstage_sys::process::clone;
+use kickstage_sys::{file, process, signal};
+
+/// What other roles do for the container process.
+pub trait Helpers {
+    /// rpc: executes steps in our namespaces.
+    fn set_up(&mut self, steps: &[Step]) -> Result<()>;
+    /// hooks: runs those of one moment (`createContainer`…), in our namespaces.
+    fn run_hooks(&mut self, moment: &'static str, hooks: &[Hook], pid: i32) -> Result<()>;
+}
+
+/// Goes all the way to the user's program. Returns the exit status for the case that it did
+/// not get there, after it has told the reason to whoever waits for it.
+pub fn run(assembly: &Assembly, mut inherited: Inherited, helpers: &mut impl Helpers) -> i32 {
+    let gate = inherited.gate.take().map(Gate::new);
+    let failure = match prepare(assembly, &mut inherited, helpers) {
+        Ok(ready) => match wait_for_start(&inherited, gate.as_ref()) {
+            Ok(()) => finish(assembly, &ready, helpers),
+            Err(error) => error,
+        },
+        Err(error) => {
+            let _ = inherited.channel.send(&Message::Failed(Box::new(error)));
+            return 1;
+        }
+    };
+    match &gate {
+        Some(gate) => gate.tell(&failure),
+        None => {
+            let _ = inherited.channel.send(&Message::Failed(Box::new(failure)));
+        }
+    }
+    1
+}
+
+/// What is left to do after `start`.
+struct Ready {
+    pid: i32,
+    program: program::Program,
+    labels: labels::Labels,
+}
+
+fn prepare(
+    assembly: &Assembly,
+    inherited: &mut Inherited,
+    helpers: &mut impl Helpers,
+) -> Result<Ready> {
+    let (plan, spec) = (&assembly.plan, &assembly.process);
+    // until everything is recorded a dead master must not leave us behind
+    process::die_with_parent(libc::SIGKILL)
+        .during(Role::Stage2, "bind our life to the master's")?;
+    // a new session first: the keyring, the terminal and job control belong to it
+    process::new_session().during(Role::Stage2, "start a session")?;
+    // while the host's /proc is what /proc leads to
+    let labels = labels::Labels::open(spec)?;
+    helpers.set_up(&plan.setup.early)?;
+
+    let Some(Message::Placed { pid }) = inherited.channel.receive()? else {
+        return Err(Error::new(Role::Stage2, "wait for the master").because("it has ended"));
+    };
+    // in the cgroup only now: it is the root of the namespace
+    if assembly.starter.container.namespaces.flags.contains(clone::NEWCGROUP as i32) {
+        process::unshare(clone::NEWCGROUP).during(Role::Stage2, "unshare the cgroup namespace")?;
+    }
+    helpers.set_up(&plan.setup.mounts)?;
+    if !plan.hooks.prestart.is_empty() || !plan.hooks.create_runtime.is_empty() {
+        inherited.channel.send(&Message::Mounted)?;
+        inherited.channel.expect(&Message::HooksRun)?;
+    }
+    helpers.run_hooks("createContainer", &plan.hooks.create_container, pid)?;
+    helpers.set_up(&plan.setup.enter)?;
+
+    if let Some(console) = &spec.console {
+        console::open(console, inherited.console_socket.take())?;
+    }
+    let program = become_the_user(spec)?;
+    process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
+    inherited.channel.send(&Message::Ready)?;
+    Ok(Ready { pid, program, labels })
+}
+
+/// From the engine's privileges to the container's, in the order that the kernel asks for.
+fn become_the_user(spec: &ProcessSpec) -> Result<program::Program> {
+    limits::apply(spec)?;
+    if let Some(name) = &spec.keyring {
+        // before the user changes: the keyring's owner follows it, its quota does not
+        let _ = process::join_session_keyring(name);
+    }
+    stdio::give_to_user(spec.uid)?;
+    let env = home::environment(spec);
+    // as root: the user may not be allowed to pass through the directories above
+    let entered = program::enter_directory(&spec.cwd);
+    if let (Some(filter), false) = (&spec.seccomp, spec.no_new_privs) {
+        // the kernel takes a filter from who has CAP_SYS_ADMIN: this is the last moment
+        credentials::load_filter(filter)?;
+    }
+    credentials::take(spec)?;
+    if entered.is_err() {
+        program::enter_directory(&spec.cwd)?;
+    }
+    file::umask(spec.umask.unwrap_or(0o022));
+    program::Program::find(spec, env)
+}
+
+fn wait_for_start(inherited: &Inherited, gate: Option<&Gate>) -> Result<()> {
+    match gate {
+        Some(gate) => gate.wait(),
+        None => inherited.channel.expect(&Message::Start),
+    }
+}
+
+/// The last steps. Returns only the reason why the program could not be executed.
+fn finish(assembly: &Assembly, ready: &Ready, helpers: &mut impl Helpers) -> Error {
+    let spec = &assembly.process;
+    let mut last = || -> Result<()> {
+        helpers.run_hooks("startContainer", &spec.start_container, ready.pid)?;
+        ready.labels.apply(spec)?;
+        file::close_on_exec_from(3 + spec.preserve_fds)
+            .during(Role::Stage2, "close what is not the program's")?;
+        signal::unblock_all().during(Role::Stage2, "unblock signals")?;
+        match (&spec.seccomp, spec.no_new_privs) {
+            // as late as possible: the filter need not allow what we have just done
+            (Some(filter), true) => credentials::load_filter(filter),
+            _ => Ok(()),
+        }
+    };
+    match last() {
+        Ok(()) => ready.program.execute(),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,100 @@
+//! The process tree of a container.
+//!
+//! Runs with the caller's privileges, single-threaded. Gets the starter config and a function
+//! that is the container process; gives the new process back, in its namespaces and with its ids
+//! mapped. It never mounts, never drops a privilege, and never waits for the process to end.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+mod between;
+mod id_maps;
+mod namespaces;
+
+use id_maps::MapsWritten;
+use kickstage_config::plan::Plan;
+use kickstage_config::starter::StarterConfig;
+use kickstage_config::{Context, Error, Result, Role};
+use kickstage_sys::process::{self, Forked, Pid, clone};
+use kickstage_sys::{Fd, FdRef};
+
+/// A process of the tree, seen from its parent.
+#[derive(Debug)]
+pub struct Child {
+    /// Its number in our pid namespace.
+    pub pid: Pid,
+    /// A descriptor that always means this process.
+    pub pidfd: Fd,
+}
+
+/// Forks the container process into its namespaces, and on cgroup v2 into its cgroup from the
+/// start. `body` runs in it; its result is the exit status.
+pub fn spawn(
+    config: &StarterConfig,
+    plan: &Plan,
+    cgroup: Option<FdRef<'_>>,
+    body: impl FnOnce() -> i32,
+) -> Result<Child> {
+    let flags = u64::from(config.container.namespaces.flags.bits()) & !clone::NEWCGROUP;
+    let maps = MapsWritten::new(flags)?;
+    let inside = || match maps.wait().and_then(|()| namespaces::join_own(config)) {
+        Ok(()) => body(),
+        // the master sees the end of the channel; the reason goes where the user looks
+        Err(error) => tell(&error),
+    };
+    let child = if between::is_needed(config, plan) {
+        between::spawn(config, plan, flags, cgroup, inside)?
+    } else {
+        match process::fork(flags, cgroup).map_err(refused)? {
+            Forked::Child => process::exit(inside()),
+            Forked::Parent(pid, pidfd) => Child { pid, pidfd },
+        }
+    };
+    maps.write(&child, &config.container.privileges).inspect_err(|_| {
+        let _ = process::signal(child.pidfd.borrow(), libc::SIGKILL);
+        let _ = process::wait(child.pidfd.borrow());
+    })?;
+    Role::Starter.mark("fork");
+    Ok(child)
+}
+
+fn tell(error: &Error) -> i32 {
+    let line = alloc::format!("kickstage: {error}\n");
+    let _ = kickstage_sys::file::write_all(FdRef::STDERR, line.as_bytes());
+    1
+}
+
+fn refused(errno: kickstage_sys::Errno) -> Error {
+    let error = Error::new(Role::Starter, "create the namespaces").errno(errno);
+    match errno.0 {
+        libc::EPERM => error.at("/linux/namespaces").remedy(
+            "namespaces need CAP_SYS_ADMIN, or a user namespace first; \
+             see sysctl user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns",
+        ),
+        libc::ENOSPC | libc::EUSERS => error
+            .at("/linux/namespaces")
+            .remedy("a limit is reached: see sysctl user.max_*_namespaces"),
+        libc::EAGAIN => error.remedy("too many processes: see pids.max and ulimit -u"),
+        libc::EBUSY | libc::EOPNOTSUPP => {
+            error.remedy("the cgroup takes no processes: it has children with controllers")
+        }
+        _ => error,
+    }
+}
+
+/// Opens and joins one namespace.
+fn join(kind: &str, path: &kickstage_config::Text, flag: u64) -> Result<()> {
+    let namespace = kickstage_sys::file::open_host(path, libc::O_RDONLY)
+        .during_on(Role::Starter, "open namespace", path)
+        .map_err(|error| error.at("/linux/namespaces"))?;
+    process::join(namespace.borrow(), flag).map_err(|errno| {
+        let error = Error::new(Role::Starter, "join namespace")
+            .on(path)
+            .errno(errno)
+            .at("/linux/namespaces");
+        match errno.0 {
+            libc::EINVAL => error.remedy(alloc::format!("is it a {kind} namespace?")),
+            _ => error,
+        }
+    })
+}
