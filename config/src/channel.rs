@@ -2,7 +2,6 @@
 
 use crate::handoff::{self, Form};
 use crate::{Context, Error, Result, Role};
-use alloc::boxed::Box;
 use kickstage_sys::{Fd, FdRef, socket};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +23,7 @@ pub enum Message {
     /// Master: execute it.
     Start,
     /// Container: it can't be done, for this reason.
-    Failed(Box<Error>),
+    Failed(Error),
 }
 
 /// What the container process inherits from its master.
@@ -90,7 +89,7 @@ impl Channel {
     pub fn expect(&self, wanted: &Message) -> Result<()> {
         match self.receive()? {
             Some(message) if message == *wanted => Ok(()),
-            Some(Message::Failed(error)) => Err(*error),
+            Some(Message::Failed(error)) => Err(error),
             other => Err(Error::new(Role::Starter, "receive from the other side")
                 .because(alloc::format!("expected {wanted:?}, got {other:?}"))),
         }
@@ -105,7 +104,7 @@ mod tests {
     fn a_failure_arrives_as_the_error_that_was_sent() {
         let (left, right) = Channel::pair().unwrap();
         let error = Error::new(Role::Rpc, "mount").on("/x").at("/mounts/1");
-        left.send(&Message::Failed(Box::new(error.clone()))).unwrap();
+        left.send(&Message::Failed(error.clone())).unwrap();
         assert_eq!(right.expect(&Message::Ready), Err(error));
     }
 

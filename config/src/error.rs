@@ -1,6 +1,7 @@
 //! The one error of all roles. It teaches: who, doing what, on what, why, and what to do.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -63,8 +64,15 @@ impl Role {
 }
 
 /// What went wrong. Reads as one line; travels between processes as data.
+///
+/// Boxed: results are returned everywhere, and the way without an error must stay short.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Error {
+#[serde(transparent)]
+pub struct Error(Box<Parts>);
+
+/// The parts of an [`Error`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Parts {
     /// Who failed.
     pub role: Role,
     /// What it was doing, such as `mount /proc`.
@@ -85,45 +93,69 @@ pub type Result<T> = core::result::Result<T, Error>;
 impl Error {
     /// A failure of `role` while it did `operation`.
     pub fn new(role: Role, operation: impl Into<String>) -> Self {
-        let operation = operation.into();
-        Self { role, operation, cause: None, errno: None, key: None, remedy: None }
+        Self::of_operation(role, operation.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_operation(role: Role, operation: String) -> Self {
+        let (cause, errno, key, remedy) = (None, None, None, None);
+        Self(Box::new(Parts { role, operation, cause, errno, key, remedy }))
     }
 
     /// Names the object of the operation.
     #[must_use]
-    pub fn on(mut self, object: impl fmt::Display) -> Self {
-        self.operation = format!("{} {object}", self.operation);
+    pub fn on(self, object: impl fmt::Display) -> Self {
+        self.on_any(&object)
+    }
+
+    /// Once for all types: errors are rare, their code need not be many.
+    #[cold]
+    #[inline(never)]
+    fn on_any(mut self, object: &dyn fmt::Display) -> Self {
+        self.0.operation = format!("{} {object}", self.0.operation);
         self
     }
 
     /// Keeps the error number.
     #[must_use]
+    #[cold]
     pub fn errno(mut self, errno: Errno) -> Self {
-        self.errno = Some(errno.0);
+        self.0.errno = Some(errno.0);
         self
     }
 
     /// Says why in words.
     #[must_use]
+    #[cold]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
-        self.cause = Some(cause.into());
+        self.0.cause = Some(cause.into());
         self
     }
 
     /// Names the config value, unless an inner place has done so more exactly.
     #[must_use]
+    #[cold]
     pub fn at(mut self, pointer: &str) -> Self {
         if self.key.is_none() && !pointer.is_empty() {
-            self.key = Some(pointer.to_owned());
+            self.0.key = Some(pointer.to_owned());
         }
         self
     }
 
     /// Says what to do.
     #[must_use]
+    #[cold]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = Some(remedy.into());
+        self.0.remedy = Some(remedy.into());
         self
+    }
+}
+
+impl core::ops::Deref for Error {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 
@@ -168,11 +200,21 @@ pub trait Context<T> {
 
 impl<T> Context<T> for kickstage_sys::Result<T> {
     fn during(self, role: Role, operation: &str) -> Result<T> {
-        self.map_err(|errno| Error::new(role, operation).errno(errno))
+        self.map_err(|errno| failed(role, operation, None, errno))
     }
 
     fn during_on(self, role: Role, operation: &str, object: impl fmt::Display) -> Result<T> {
-        self.map_err(|errno| Error::new(role, operation).on(object).errno(errno))
+        self.map_err(|errno| failed(role, operation, Some(&object), errno))
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn failed(role: Role, operation: &str, object: Option<&dyn fmt::Display>, errno: Errno) -> Error {
+    let error = Error::new(role, operation).errno(errno);
+    match object {
+        Some(object) => error.on(object),
+        None => error,
     }
 }
 

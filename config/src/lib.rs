@@ -17,6 +17,8 @@ pub mod handoff;
 pub mod log_format;
 mod null;
 pub mod plan;
+#[cfg(feature = "json")]
+mod print;
 pub mod process;
 pub mod record;
 mod report;

@@ -114,6 +114,12 @@ pub enum Op {
         /// propagates back.
         isolate_parent: bool,
     },
+    /// Makes a root file system of the host's own root and an empty layer in memory above it:
+    /// nothing that the container writes reaches the host.
+    OverlayRootfs {
+        /// Directory of the host on which it is put together; nobody else sees it.
+        scratch: Text,
+    },
     /// Opens the root file system as it is: there is no mount namespace of ours.
     RootfsInPlace {
         /// Path of the host.
@@ -290,6 +296,21 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
+impl Hooks {
+    /// The hooks of a moment, by the specification's name for it.
+    pub fn at(&self, moment: &str) -> Option<&[Hook]> {
+        match moment {
+            "prestart" => Some(&self.prestart),
+            "createRuntime" => Some(&self.create_runtime),
+            "createContainer" => Some(&self.create_container),
+            "startContainer" => Some(&self.start_container),
+            "poststart" => Some(&self.poststart),
+            "poststop" => Some(&self.poststop),
+            _ => None,
+        }
+    }
+}
+
 /// A program to run at a moment of the container's life.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hook {
@@ -309,6 +330,7 @@ impl Op {
         match self {
             Self::Propagation { .. } => "propagation",
             Self::Rootfs { .. } => "rootfs",
+            Self::OverlayRootfs { .. } => "overlay rootfs",
             Self::RootfsInPlace { .. } => "rootfs in place",
             Self::Mount(_) => "mount",
             Self::Bind(_) => "bind",
@@ -324,5 +346,12 @@ impl Op {
             Self::Loopback => "loopback",
             Self::EnterRoot { .. } => "enter root",
         }
+    }
+}
+
+impl Setup {
+    /// All operations in the order of their execution.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.early.iter().chain(&self.mounts).chain(&self.enter)
     }
 }

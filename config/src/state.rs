@@ -2,6 +2,7 @@
 //! what the seed's master adds to it.
 
 use crate::null;
+use crate::plan::Plan;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::fmt;
@@ -112,6 +113,28 @@ impl State {
             attach_socket: String::new(),
             control_socket: String::new(),
         }
+    }
+}
+
+impl Plan {
+    /// The container's state as its hooks get it.
+    pub fn state(&self, status: Status, pid: i32) -> State {
+        let mut state = State::new(self.oci_version.clone(), self.id.as_str(), status);
+        state.pid = pid;
+        state.bundle = self.bundle.as_str().into();
+        state.annotations.clone_from(&self.annotations);
+        state
+    }
+
+    /// The state for the hooks of one moment (runtime-spec, runtime.md, "Lifecycle").
+    pub fn state_at(&self, moment: &str, pid: i32) -> State {
+        let status = match moment {
+            "startContainer" => Status::Created,
+            "poststart" => Status::Running,
+            "poststop" => Status::Stopped,
+            _ => Status::Creating,
+        };
+        self.state(status, pid)
     }
 }
 

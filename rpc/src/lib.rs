@@ -55,6 +55,10 @@ impl Executor {
                 self.root = Some(root::make_mount(path, *isolate_parent)?);
                 Ok(())
             }
+            Op::OverlayRootfs { scratch } => {
+                self.root = Some(root::overlay_host(scratch)?);
+                Ok(())
+            }
             Op::RootfsInPlace { path } => {
                 self.root = Some(root::open(path)?);
                 Ok(())

@@ -17,7 +17,6 @@ mod limits;
 mod program;
 mod stdio;
 
-use alloc::boxed::Box;
 use gate::Gate;
 use kickstage_config::channel::{Inherited, Message};
 use kickstage_config::plan::{Hook, Step};
@@ -30,6 +29,8 @@ use kickstage_sys::{file, process, signal};
 pub trait Helpers {
     /// rpc: executes steps in our namespaces.
     fn set_up(&mut self, steps: &[Step]) -> Result<()>;
+    /// rpc: nothing more will come; whoever waits for steps must be gone before the program.
+    fn set_up_done(&mut self) -> Result<()>;
     /// hooks: runs those of one moment (`createContainer`…), in our namespaces.
     fn run_hooks(&mut self, moment: &'static str, hooks: &[Hook], pid: i32) -> Result<()>;
 }
@@ -44,14 +45,14 @@ pub fn run(assembly: &Assembly, mut inherited: Inherited, helpers: &mut impl Hel
             Err(error) => error,
         },
         Err(error) => {
-            let _ = inherited.channel.send(&Message::Failed(Box::new(error)));
+            let _ = inherited.channel.send(&Message::Failed(error));
             return 1;
         }
     };
     match &gate {
         Some(gate) => gate.tell(&failure),
         None => {
-            let _ = inherited.channel.send(&Message::Failed(Box::new(failure)));
+            let _ = inherited.channel.send(&Message::Failed(failure));
         }
     }
     1
@@ -93,6 +94,7 @@ fn prepare(
     }
     helpers.run_hooks("createContainer", &plan.hooks.create_container, pid)?;
     helpers.set_up(&plan.setup.enter)?;
+    helpers.set_up_done()?;
 
     if let Some(console) = &spec.console {
         console::open(console, inherited.console_socket.take())?;

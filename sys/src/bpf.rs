@@ -58,15 +58,16 @@ const TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_CGROUP_DEVICE: u32 = 6;
 const ALLOW_MULTI: u32 = 2;
 
-fn bpf<T>(command: i32, attr: &T) -> Result<i64> {
+/// The kernel may write results into `attr`.
+fn bpf<T>(command: i32, attr: &mut T) -> Result<i64> {
     // SAFETY: every caller passes the struct of its command, whose pointers are valid; the
     // kernel takes the tail of `union bpf_attr` that we do not pass as zero.
-    check(unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attr, size_of::<T>()) })
+    check(unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<T>()) })
 }
 
 /// Loads a `BPF_PROG_TYPE_CGROUP_DEVICE` program.
 pub fn load_device_program(program: &[Insn]) -> Result<Fd> {
-    let attr = LoadAttr {
+    let mut attr = LoadAttr {
         program_type: TYPE_CGROUP_DEVICE,
         count: program.len() as u32,
         insns: program.as_ptr() as u64,
@@ -74,36 +75,36 @@ pub fn load_device_program(program: &[Insn]) -> Result<Fd> {
         ..LoadAttr::default()
     };
     // SAFETY: the result is a new descriptor.
-    bpf(PROG_LOAD, &attr).map(|fd| unsafe { Fd::from_raw(fd as i32) })
+    bpf(PROG_LOAD, &mut attr).map(|fd| unsafe { Fd::from_raw(fd as i32) })
 }
 
 /// Attaches it to a cgroup, beside programs that are there already (`BPF_F_ALLOW_MULTI`).
 pub fn attach_device_program(cgroup: FdRef<'_>, program: FdRef<'_>) -> Result<()> {
-    let attr = AttachAttr {
+    let mut attr = AttachAttr {
         target: cgroup.raw() as u32,
         program: program.raw() as u32,
         kind: ATTACH_CGROUP_DEVICE,
         flags: ALLOW_MULTI,
         replace: 0,
     };
-    bpf(PROG_ATTACH, &attr).map(drop)
+    bpf(PROG_ATTACH, &mut attr).map(drop)
 }
 
 /// Detaches one program.
 pub fn detach_device_program(cgroup: FdRef<'_>, program: FdRef<'_>) -> Result<()> {
-    let attr = AttachAttr {
+    let mut attr = AttachAttr {
         target: cgroup.raw() as u32,
         program: program.raw() as u32,
         kind: ATTACH_CGROUP_DEVICE,
         flags: 0,
         replace: 0,
     };
-    bpf(PROG_DETACH, &attr).map(drop)
+    bpf(PROG_DETACH, &mut attr).map(drop)
 }
 
 /// The ids of the device programs attached to this cgroup itself; at most 64.
 pub fn attached_device_programs(cgroup: FdRef<'_>, ids: &mut [u32; 64]) -> Result<usize> {
-    let attr = QueryAttr {
+    let mut attr = QueryAttr {
         target: cgroup.raw() as u32,
         kind: ATTACH_CGROUP_DEVICE,
         flags: 0,
@@ -111,7 +112,7 @@ pub fn attached_device_programs(cgroup: FdRef<'_>, ids: &mut [u32; 64]) -> Resul
         ids: ids.as_mut_ptr() as u64,
         count: 64,
     };
-    bpf(PROG_QUERY, &attr)?;
+    bpf(PROG_QUERY, &mut attr)?;
     Ok((attr.count as usize).min(64))
 }
 
@@ -124,6 +125,6 @@ pub fn program_by_id(id: u32) -> Result<Fd> {
         flags: u32,
     }
     // SAFETY: the result is a new descriptor.
-    bpf(PROG_GET_FD_BY_ID, &ById { id, next: 0, flags: 0 })
+    bpf(PROG_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 })
         .map(|fd| unsafe { Fd::from_raw(fd as i32) })
 }

@@ -43,11 +43,9 @@ impl Fd {
         FdRef(self.0, PhantomData)
     }
 
-    /// Lets it survive the next exec, or not (fcntl(2), `FD_CLOEXEC`).
+    /// As [`FdRef::keep_on_exec`].
     pub fn keep_on_exec(&self, keep: bool) -> Result<()> {
-        let flag = if keep { 0 } else { libc::FD_CLOEXEC };
-        // SAFETY: we own the descriptor.
-        check(i64::from(unsafe { libc::fcntl(self.0, libc::F_SETFD, flag) })).map(drop)
+        self.borrow().keep_on_exec(keep)
     }
 
     /// A second descriptor for the same open file, close-on-exec (fcntl(2), `F_DUPFD_CLOEXEC`).
@@ -83,6 +81,13 @@ impl FdRef<'static> {
 }
 
 impl FdRef<'_> {
+    /// Lets it survive the next exec, or not (fcntl(2), `FD_CLOEXEC`).
+    pub fn keep_on_exec(self, keep: bool) -> Result<()> {
+        let flag = if keep { 0 } else { libc::FD_CLOEXEC };
+        // SAFETY: only a flag of the descriptor changes.
+        check(i64::from(unsafe { libc::fcntl(self.0, libc::F_SETFD, flag) })).map(drop)
+    }
+
     /// Its number.
     pub const fn raw(self) -> i32 {
         self.0

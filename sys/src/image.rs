@@ -17,13 +17,45 @@ pub enum Content {
 /// A memory file with these bytes, sealed against every change (memfd_create(2), fcntl(2)
 /// `F_ADD_SEALS`).
 pub fn seal(name: &CStr, bytes: &[u8], content: Content) -> Result<Fd> {
+    seal_with(name, content, |memory| file::write_all(memory, bytes))
+}
+
+/// The same with a part of a file, which is copied inside the kernel: our own memory does not
+/// grow by it (sendfile(2)).
+pub fn seal_part(
+    name: &CStr,
+    source: FdRef<'_>,
+    offset: u64,
+    size: usize,
+    content: Content,
+) -> Result<Fd> {
+    seal_with(name, content, |memory| {
+        let mut offset = offset as i64;
+        let mut left = size;
+        while left > 0 {
+            // SAFETY: the offset outlives the call.
+            let put = unsafe { libc::sendfile(memory.raw(), source.raw(), &raw mut offset, left) };
+            match check(put as i64)? as usize {
+                0 => return Err(Errno(libc::ENODATA)),
+                put => left -= put,
+            }
+        }
+        Ok(())
+    })
+}
+
+fn seal_with(
+    name: &CStr,
+    content: Content,
+    fill: impl FnOnce(FdRef<'_>) -> Result<()>,
+) -> Result<Fd> {
     const MFD_NOEXEC_SEAL: u32 = 0x08;
     const MFD_EXEC: u32 = 0x10;
     let kind = if content == Content::Program { MFD_EXEC } else { MFD_NOEXEC_SEAL };
     let base = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // before Linux 6.3 the kernel knows neither flag
     let memory = create(name, base | kind).or_else(|_| create(name, base))?;
-    file::write_all(memory.borrow(), bytes)?;
+    fill(memory.borrow())?;
     // SAFETY: only the seals of our own file change.
     check(i64::from(unsafe { libc::fcntl(memory.raw(), libc::F_ADD_SEALS, SEALS) }))?;
     Ok(memory)

@@ -1,0 +1,87 @@
+//! The processes of cgroups, and their end.
+
+use crate::{freeze, tree};
+use alloc::vec::Vec;
+use kickstage_config::cgroup::Version;
+use kickstage_config::record::CgroupDir;
+use kickstage_config::{Context, Error, Result, Role};
+use kickstage_sys::poll::poll;
+use kickstage_sys::{Errno, FdRef, process};
+
+/// How often processes that fork while they are killed are looked for again.
+const ROUNDS: u32 = 100;
+
+/// All processes of a container, those of cgroups inside its own included.
+pub fn processes(dirs: &[CgroupDir]) -> Result<Vec<i32>> {
+    let Some(record) = best(dirs) else { return Ok(Vec::new()) };
+    let Some(dir) = tree::open(record)? else { return Ok(Vec::new()) };
+    let mut pids = Vec::new();
+    collect(dir.borrow(), &mut pids).during_on(Role::Cgroups, "list", &record.path)?;
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids)
+}
+
+/// The hierarchy that tells most: v2, or the one with the freezer or pids.
+fn best(dirs: &[CgroupDir]) -> Option<&CgroupDir> {
+    let rank = |dir: &&CgroupDir| match (dir.version, dir.controllers.as_str()) {
+        (Version::V2, _) => 0,
+        (Version::V1, "freezer") => 1,
+        (Version::V1, "pids") => 2,
+        (Version::V1, _) => 3,
+    };
+    dirs.iter().min_by_key(rank)
+}
+
+fn collect(dir: FdRef<'_>, pids: &mut Vec<i32>) -> kickstage_sys::Result<()> {
+    let procs = match tree::read(dir, c"cgroup.procs") {
+        Ok(procs) => procs,
+        // a threaded cgroup lists no processes; its domain does
+        Err(Errno(libc::EOPNOTSUPP | libc::ENODEV)) => return Ok(()),
+        Err(errno) => return Err(errno),
+    };
+    let text = core::str::from_utf8(&procs).unwrap_or_default();
+    pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+    for child in tree::children(dir)? {
+        match tree::open_below(dir, &child) {
+            Ok(below) => collect(below.borrow(), pids)?,
+            Err(Errno(libc::ENOENT)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Kills every process in the cgroups and waits until they are gone.
+pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
+    let Some(record) = best(dirs) else { return Ok(()) };
+    let Some(dir) = tree::open(record)? else { return Ok(()) };
+    // Linux 5.14, all at once
+    if record.version == Version::V2 && tree::write(dir.borrow(), c"cgroup.kill", b"1").is_ok() {
+        return Ok(());
+    }
+    let mut was_frozen = false;
+    for round in 0..ROUNDS {
+        let mut pids = Vec::new();
+        collect(dir.borrow(), &mut pids).during_on(Role::Cgroups, "list", &record.path)?;
+        if pids.is_empty() {
+            return Ok(());
+        }
+        // frozen, they can't fork away from us
+        was_frozen = was_frozen || freeze::freeze(dirs).is_ok();
+        for pid in pids {
+            match process::kill(pid, libc::SIGKILL) {
+                Ok(()) | Err(Errno(libc::ESRCH)) => {}
+                Err(errno) => return Err(errno).during_on(Role::Cgroups, "kill process", pid),
+            }
+        }
+        if was_frozen {
+            freeze::thaw(dirs)?;
+            was_frozen = false;
+        }
+        poll(&mut [], i32::try_from(round / 4).unwrap_or(0)).during(Role::Cgroups, "wait")?;
+    }
+    Err(Error::new(Role::Cgroups, "kill the processes of")
+        .on(&record.path)
+        .because("some are still there"))
+}

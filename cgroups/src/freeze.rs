@@ -1,0 +1,78 @@
+//! Freezing and thawing (cgroup v2 `cgroup.freeze`, v1 freezer).
+
+use crate::tree;
+use kickstage_config::cgroup::Version;
+use kickstage_config::record::CgroupDir;
+use kickstage_config::{Context, Error, Result, Role};
+use kickstage_sys::Fd;
+use kickstage_sys::poll::poll;
+
+/// How often the state is looked at, at growing intervals of up to 10 ms: about 5 s.
+const ROUNDS: i32 = 500;
+
+/// The cgroup that can be frozen, its file, and the words for both states.
+struct Freezer {
+    dir: Fd,
+    file: &'static core::ffi::CStr,
+    frozen: &'static [u8],
+    thawed: &'static [u8],
+}
+
+fn freezer(dirs: &[CgroupDir]) -> Result<Freezer> {
+    for record in dirs {
+        let (file, frozen, thawed): (_, &[u8], &[u8]) =
+            match (record.version, record.controllers.as_str()) {
+                (Version::V2, _) => (c"cgroup.freeze", b"1", b"0"),
+                (Version::V1, "freezer") => (c"freezer.state", b"FROZEN", b"THAWED"),
+                (Version::V1, _) => continue,
+            };
+        if let Some(dir) = tree::open(record)? {
+            return Ok(Freezer { dir, file, frozen, thawed });
+        }
+    }
+    Err(Error::new(Role::Cgroups, "freeze")
+        .because("the container has no cgroup with a freezer")
+        .remedy("mount the freezer hierarchy, or use cgroup v2"))
+}
+
+/// Stops all processes, and waits until they have stopped.
+pub fn freeze(dirs: &[CgroupDir]) -> Result<()> {
+    let freezer = freezer(dirs)?;
+    for round in 0..ROUNDS {
+        // again and again: a v1 freezer can be kept waiting by a process that is just forking
+        if round == 0 || freezer.file == c"freezer.state" {
+            tree::write(freezer.dir.borrow(), freezer.file, freezer.frozen)
+                .during(Role::Cgroups, "freeze")?;
+        }
+        if state(&freezer)? {
+            return Ok(());
+        }
+        poll(&mut [], (round / 10).min(10)).during(Role::Cgroups, "wait")?;
+    }
+    let _ = tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed);
+    Err(Error::new(Role::Cgroups, "freeze").because("some processes can't be stopped"))
+}
+
+/// Lets them go on.
+pub fn thaw(dirs: &[CgroupDir]) -> Result<()> {
+    let freezer = freezer(dirs)?;
+    tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed).during(Role::Cgroups, "thaw")
+}
+
+/// Whether all processes are stopped.
+pub fn is_frozen(dirs: &[CgroupDir]) -> Result<bool> {
+    match freezer(dirs) {
+        Ok(freezer) => state(&freezer),
+        Err(_) => Ok(false),
+    }
+}
+
+fn state(freezer: &Freezer) -> Result<bool> {
+    let (file, frozen): (_, &[u8]) = if freezer.file == c"cgroup.freeze" {
+        (c"cgroup.events", b"frozen 1")
+    } else {
+        (freezer.file, freezer.frozen)
+    };
+    let text = tree::read(freezer.dir.borrow(), file).during(Role::Cgroups, "read the state")?;
+    Ok(text.split(|byte| *byte == b'\n').any(|line| line == frozen))
+}

@@ -1,0 +1,19 @@
+//! Control groups: making, entering, emptying and removing them.
+//!
+//! Runs with the caller's privileges on the host. Gets a plan of directories and values; gives
+//! back open directories to enter, and what to write down for later. It decides nothing: which
+//! file gets which value is in the plan.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+mod create;
+mod empty;
+mod freeze;
+mod remove;
+mod tree;
+
+pub use create::{Created, create};
+pub use empty::{kill_all, processes};
+pub use freeze::{freeze, is_frozen, thaw};
+pub use remove::remove;

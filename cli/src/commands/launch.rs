@@ -1,0 +1,221 @@
+//! `create`, `run`, `try` and `plan`: from a bundle to a running stage image.
+
+use crate::timeline::Timeline;
+use kickstage_config::handoff::{self, Descriptors, Form};
+use kickstage_config::plan::{Goal, Supervision};
+use kickstage_config::{Assembly, Context, Error, Report, Result, Role, Text};
+use kickstage_master::name_is_valid;
+use kickstage_stage1::{Bundle, Host, Request};
+use kickstage_sys::process;
+use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::ptr::null;
+
+/// What every command gets from the global flags.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Global {
+    /// Where states are kept.
+    pub(crate) root: PathBuf,
+    /// Where messages go.
+    pub(crate) report: Report,
+    /// Where the phase timeline goes, if anywhere.
+    pub(crate) timeline: Timeline,
+}
+
+/// The flags of `create` and `run`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LaunchOptions {
+    /// The container's name.
+    pub(crate) id: String,
+    /// Its bundle; the working directory if absent.
+    pub(crate) bundle: Option<PathBuf>,
+    /// A socket that takes the other end of the terminal.
+    pub(crate) console_socket: Option<PathBuf>,
+    /// Where to write the pid.
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Descriptors from 3 on that the program keeps.
+    pub(crate) preserve_fds: u32,
+    /// Not pivot_root.
+    pub(crate) no_pivot: bool,
+    /// Not a new session keyring.
+    pub(crate) no_new_keyring: bool,
+    /// `run`: do not wait.
+    pub(crate) detach: bool,
+    /// `run`: the state stays.
+    pub(crate) keep: bool,
+    /// `run`: every role as a program of its own.
+    pub(crate) standalone: bool,
+}
+
+/// `kickstage create`.
+pub(crate) fn create(global: &Global, options: &LaunchOptions) -> Result<i32> {
+    let bundle = open_bundle(options)?;
+    launch(global, options, &bundle, Goal::Created, Supervision::Foreign)
+}
+
+/// `kickstage run`.
+pub(crate) fn run(global: &Global, options: &LaunchOptions) -> Result<i32> {
+    let bundle = open_bundle(options)?;
+    let supervision = if options.detach { Supervision::Foreign } else { Supervision::Foreground };
+    launch(global, options, &bundle, Goal::Running, supervision)
+}
+
+/// `kickstage try`: this host's own files, no bundle.
+pub(crate) fn try_it(global: &Global, command: &[String]) -> Result<i32> {
+    let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
+    let command = if command.is_empty() { &[shell][..] } else { command };
+    let env: Vec<String> = ["PATH", "TERM", "HOME", "LANG"]
+        .iter()
+        .filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)))
+        .collect();
+    let terminal = tty::settings(FdRef::STDIN).is_ok();
+    let bundle = Bundle::of_this_host(command, &env, terminal)?;
+    let id = format!("try-{}", std::process::id());
+    let options = LaunchOptions { id, ..LaunchOptions::default() };
+    launch(global, &options, &bundle, Goal::Running, Supervision::Foreground)
+}
+
+/// `kickstage plan`: what `run` would do.
+pub(crate) fn plan(global: &Global, options: &LaunchOptions) -> Result<Assembly> {
+    let bundle = open_bundle(options)?;
+    let request = request(global, options, Goal::Running, Supervision::Foreground)?;
+    kickstage_stage1::prepare(&bundle, &request, &Host::read()?)
+}
+
+/// Reads the bundle and goes there: hooks find their relative paths.
+fn open_bundle(options: &LaunchOptions) -> Result<Bundle> {
+    let path = absolute(options.bundle.as_deref().unwrap_or_else(|| Path::new(".")))?;
+    let bundle = Bundle::read(&path)?;
+    file::change_dir_to(&path).during_on(Role::Cli, "enter the bundle", &path)?;
+    Ok(bundle)
+}
+
+fn launch(
+    global: &Global,
+    options: &LaunchOptions,
+    bundle: &Bundle,
+    goal: Goal,
+    supervision: Supervision,
+) -> Result<i32> {
+    check_preserved(options.preserve_fds)?;
+    global.timeline.start()?;
+    let mut request = request(global, options, goal, supervision)?;
+    let console = console_socket(options, bundle, supervision)?;
+    if options.standalone {
+        return crate::standalone::run(global, options, console.as_ref());
+    }
+    request.descriptors = Descriptors {
+        console_socket: console.as_ref().map(Fd::raw),
+        timeline: global.timeline.descriptor(),
+    };
+    let assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
+    Role::Stage1.mark("plan made");
+    let handoff = handoff::seal(&assembly, Form::Compact)?;
+    let program = crate::stage_image::sealed()?;
+    Role::Cli.mark("image sealed");
+    let log = global.report.log_fd.map(FdRef::of_raw);
+    let kept = [Some(handoff.borrow()), console.as_ref().map(Fd::borrow), log];
+    global.timeline.around(|| execute(&program, &handoff, &kept))
+}
+
+fn request(
+    global: &Global,
+    options: &LaunchOptions,
+    goal: Goal,
+    supervision: Supervision,
+) -> Result<Request> {
+    if !name_is_valid(&options.id) {
+        return Err(Error::new(Role::Cli, "check the container's name")
+            .because(format!("invalid id {:?}", options.id))
+            .remedy("use letters, digits and _+-. only, at most 255"));
+    }
+    Ok(Request {
+        id: text("the container's name", &options.id)?,
+        state_root: absolute(&global.root)?,
+        goal,
+        supervision,
+        keep: options.keep,
+        pid_file: options.pid_file.as_deref().map(absolute).transpose()?,
+        no_pivot: options.no_pivot,
+        no_new_keyring: options.no_new_keyring,
+        preserve_fds: options.preserve_fds,
+        report: global.report.clone(),
+        descriptors: Descriptors::default(),
+    })
+}
+
+/// Becomes the stage image: the command has no more to do, and its memory is not needed.
+fn execute(program: &Fd, handoff: &Fd, kept: &[Option<FdRef<'_>>]) -> Error {
+    let argument = CString::new(handoff.raw().to_string()).expect("digits have no NUL");
+    for fd in kept.iter().flatten() {
+        if let Err(errno) = fd.keep_on_exec(true) {
+            return Error::new(Role::Cli, "pass descriptors on").errno(errno);
+        }
+    }
+    let args = [c"kickstage".as_ptr(), argument.as_ptr(), null()];
+    // SAFETY: both lists point to NUL-terminated strings and end with a null.
+    let errno = unsafe { process::exec(program.borrow(), &args, &[null()]) };
+    let error = Error::new(Role::Cli, "execute the stage image").errno(errno);
+    match errno.0 {
+        libc::EACCES => error.remedy("sysctl vm.memfd_noexec must not be 2"),
+        _ => error,
+    }
+}
+
+/// What a terminal needs, and nothing that has no use.
+fn console_socket(
+    options: &LaunchOptions,
+    bundle: &Bundle,
+    supervision: Supervision,
+) -> Result<Option<Fd>> {
+    let process = bundle.spec.process().as_ref();
+    let terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
+    let refused = |cause: &str| {
+        Err(Error::new(Role::Cli, "set the terminal up").because(cause).at("/process/terminal"))
+    };
+    match (&options.console_socket, terminal, supervision) {
+        (None, true, Supervision::Foreign) => {
+            refused("cannot allocate tty if the container will detach without a --console-socket")
+        }
+        (Some(_), false, _) => refused("cannot use --console-socket without a terminal"),
+        (Some(path), true, _) => connect(path).map(Some),
+        (None, _, _) => Ok(None),
+    }
+}
+
+fn connect(path: &Path) -> Result<Fd> {
+    use std::os::unix::ffi::OsStrExt;
+    socket::connect(path.as_os_str().as_bytes()).during_on(
+        Role::Cli,
+        "connect to console socket",
+        path.display(),
+    )
+}
+
+/// The caller must have opened what it wants to be kept: else one of our own descriptors could
+/// get the number.
+fn check_preserved(count: u32) -> Result<()> {
+    for raw in (3..).take(count as usize) {
+        if file::stat(FdRef::of_raw(raw)).is_err() {
+            return Err(Error::new(Role::Cli, "preserve descriptors")
+                .on(raw)
+                .errno(Errno(libc::EBADF))
+                .remedy("open it before the call, or lower --preserve-fds"));
+        }
+    }
+    Ok(())
+}
+
+fn text(what: &str, value: &str) -> Result<Text> {
+    Text::new(value).map_err(|_| Error::new(Role::Cli, "use").on(what).because("it holds a NUL"))
+}
+
+/// As the roles see it after the working directory has changed.
+pub(crate) fn absolute(path: &Path) -> Result<Text> {
+    let failed = || Error::new(Role::Cli, "use path").on(path.display());
+    let absolute =
+        std::path::absolute(path).map_err(|error| failed().because(error.to_string()))?;
+    let absolute = absolute.to_str().ok_or_else(|| failed().because("it is not UTF-8"))?;
+    text("a path", absolute)
+}

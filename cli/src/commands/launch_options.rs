@@ -1,0 +1,116 @@
+//! From the command line to what `create`, `run`, `plan` and `try` are asked for.
+
+use super::launch::{self, LaunchOptions};
+use super::{Layout, json, print};
+use crate::arguments::Parsed;
+use crate::global::Global;
+use crate::timeline::Timeline;
+use kickstage_config::{Assembly, Result};
+
+/// Paths are made absolute here, before anything changes the working directory.
+fn options(parsed: &Parsed) -> Result<LaunchOptions> {
+    let path = |flag| parsed.path(flag).map(|path| path.map(|path| path.as_str().into()));
+    Ok(LaunchOptions {
+        id: parsed.container()?.as_str().to_owned(),
+        bundle: path("bundle")?,
+        console_socket: path("console-socket")?,
+        pid_file: path("pid-file")?,
+        preserve_fds: parsed.number("preserve-fds"),
+        no_pivot: parsed.is_on("no-pivot"),
+        no_new_keyring: parsed.is_on("no-new-keyring"),
+        detach: parsed.is_on("detach"),
+        keep: parsed.is_on("keep"),
+        standalone: parsed.is_on("standalone"),
+    })
+}
+
+fn launching(global: &Global) -> Result<launch::Global> {
+    let trace = global.trace.as_ref().map(|path| path.as_str().into());
+    Ok(launch::Global {
+        root: global.root()?.as_str().into(),
+        report: global.report.clone(),
+        timeline: Timeline::new(global.report.debug, trace),
+    })
+}
+
+/// `kickstage create [FLAGS] ID`
+pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<i32> {
+    launch::create(&launching(global)?, &options(parsed)?)
+}
+
+/// `kickstage run [FLAGS] ID`
+pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
+    launch::run(&launching(global)?, &options(parsed)?)
+}
+
+/// `kickstage try [COMMAND]`
+pub(crate) fn try_it(global: &Global, parsed: &Parsed) -> Result<i32> {
+    launch::try_it(&launching(global)?, &parsed.words)
+}
+
+/// `kickstage plan [--bundle DIR] [--json] ID`
+pub(crate) fn plan(global: &Global, parsed: &Parsed) -> Result<i32> {
+    let assembly = launch::plan(&launching(global)?, &options(parsed)?)?;
+    if parsed.is_on("json") {
+        return print(&json(&assembly, Layout::Indented(b"  "))?);
+    }
+    print(&steps(&assembly))
+}
+
+/// The operations in order, a line each, under the moments at which they happen.
+fn steps(assembly: &Assembly) -> String {
+    let setup = &assembly.plan.setup;
+    let batches = [
+        ("before the process is in its control group", &setup.early),
+        ("in the control group; the runtime hooks come after it", &setup.mounts),
+        ("after the createContainer hooks", &setup.enter),
+    ];
+    let mut text = String::new();
+    for (moment, steps) in batches {
+        text += &format!("# {moment}\n");
+        text.extend(steps.iter().map(|step| format!("{step}\n")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::Arguments;
+    use std::path::{Path, PathBuf};
+
+    fn parsed(line: &str) -> LaunchOptions {
+        let mut arguments = Arguments::default();
+        arguments.parse(line.split_ascii_whitespace().map(Into::into)).unwrap();
+        options(&arguments.own).unwrap()
+    }
+
+    #[test]
+    fn what_conmon_passes_is_understood() {
+        let options = parsed(
+            "--root /r --log /l --log-format=json --systemd-cgroup create --bundle /b \
+             --pid-file /p --no-pivot --no-new-keyring --console-socket /s --preserve-fds 2 web",
+        );
+        assert_eq!((options.id.as_str(), options.preserve_fds), ("web", 2));
+        assert_eq!(options.bundle.as_deref(), Some(Path::new("/b")));
+        assert_eq!(options.pid_file.as_deref(), Some(Path::new("/p")));
+        assert_eq!(options.console_socket.as_deref(), Some(Path::new("/s")));
+        assert!(options.no_pivot && options.no_new_keyring);
+        assert!(!options.detach && !options.keep && !options.standalone);
+    }
+
+    #[test]
+    fn every_switch_of_run_arrives() {
+        let options = parsed("run --detach --keep --standalone --no-pivot=false web");
+        assert!(options.detach && options.keep && options.standalone);
+        assert!(!options.no_pivot && !options.no_new_keyring);
+    }
+
+    #[test]
+    fn relative_paths_become_absolute_without_following_anything() {
+        let here = std::env::current_dir().unwrap();
+        let options = parsed("run -b ./a/../b --pid-file p web");
+        assert_eq!(options.bundle, Some(PathBuf::from(format!("{}/a/../b", here.display()))));
+        assert_eq!(options.pid_file, Some(here.join("p")));
+    }
+}

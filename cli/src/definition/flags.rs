@@ -1,0 +1,143 @@
+//! The flags of all commands, and those that several commands share.
+
+use super::{Flag, Value};
+
+/// What may be said in front of (or behind) every command.
+pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
+    Flag {
+        name: "root",
+        short: None,
+        value: Value::Directory,
+        help: "Keep the states of containers in DIR. It is made, with mode 0700, where it is \
+               missing; it should be on a tmpfs.",
+        default: "/run/kickstage for root, $XDG_RUNTIME_DIR/kickstage for others",
+    },
+    Flag {
+        name: "log",
+        short: None,
+        value: Value::File("FILE"),
+        help: "Append messages to FILE, too.",
+        default: "",
+    },
+    Flag {
+        name: "log-format",
+        short: None,
+        value: Value::Choice("FORMAT", &["text", "json"]),
+        help: "Form of the lines in the log; without --log, json is for stderr.",
+        default: "text",
+    },
+    Flag {
+        name: "log-level",
+        short: None,
+        value: Value::Choice("LEVEL", &["debug", "info", "warning", "error"]),
+        help: "debug adds debug lines, as --debug does. Warnings and errors always appear.",
+        default: "warning",
+    },
+    Flag {
+        name: "debug",
+        short: None,
+        value: Value::Switch,
+        help: "Write debug lines, and at the end the time that each phase took, in microseconds.",
+        default: "",
+    },
+    Flag {
+        name: "trace",
+        short: None,
+        value: Value::File("FILE"),
+        help: "Write the phases to FILE in Chrome's trace format.",
+        default: "",
+    },
+    Flag {
+        name: "systemd-cgroup",
+        short: None,
+        value: Value::Switch,
+        help: "Short for --cgroup-manager systemd.",
+        default: "",
+    },
+    Flag {
+        name: "cgroup-manager",
+        short: None,
+        value: Value::Choice("MANAGER", &["cgroupfs", "systemd", "disabled"]),
+        help: "Who makes control groups. Accepted; in this version it is always the engine itself.",
+        default: "cgroupfs",
+    },
+    Flag {
+        name: "rootless",
+        short: None,
+        value: Value::Choice("WHEN", &["auto", "true", "false"]),
+        help: "Whether to do without control groups that may not be made. Accepted; in this \
+               version it is an error if they can't be made.",
+        default: "auto",
+    },
+    Flag {
+        name: "help",
+        short: Some('h'),
+        value: Value::Switch,
+        help: "Show help and do nothing.",
+        default: "",
+    },
+    Flag {
+        name: "version",
+        short: Some('v'),
+        value: Value::Switch,
+        help: "Show the version and do nothing.",
+        default: "",
+    },
+];
+
+pub(super) const BUNDLE: Flag = Flag {
+    name: "bundle",
+    short: Some('b'),
+    value: Value::Directory,
+    help: "The bundle: the directory that holds config.json.",
+    default: "the working directory",
+};
+
+pub(super) const FORMAT: Flag = Flag {
+    name: "format",
+    short: Some('f'),
+    value: Value::Choice("FORMAT", &["table", "json"]),
+    help: "A table for people, or JSON for programs.",
+    default: "table",
+};
+
+pub(super) const CONSOLE_SOCKET: Flag = Flag {
+    name: "console-socket",
+    short: None,
+    value: Value::File("SOCKET"),
+    help: "Send the terminal (the master end of its pty) to this UNIX socket.",
+    default: "",
+};
+
+pub(super) const PID_FILE: Flag = Flag {
+    name: "pid-file",
+    short: None,
+    value: Value::File("FILE"),
+    help: "Write the process id of the container's first process to FILE.",
+    default: "",
+};
+
+pub(super) const PRESERVE_FDS: Flag = Flag {
+    name: "preserve-fds",
+    short: None,
+    value: Value::Number,
+    help: "Pass N more descriptors to the program, besides stdio and those of $LISTEN_FDS.",
+    default: "0",
+};
+
+pub(super) const NO_PIVOT: Flag = Flag {
+    name: "no-pivot",
+    short: None,
+    value: Value::Switch,
+    help: "Move the root file system over / instead of pivot_root: for a host that runs from an \
+           initramfs. A container with CAP_SYS_ADMIN may find a way back.",
+    default: "",
+};
+
+pub(super) const NO_NEW_KEYRING: Flag = Flag {
+    name: "no-new-keyring",
+    short: None,
+    value: Value::Switch,
+    help: "Leave the caller's session keyring to the container.",
+    default: "",
+};

@@ -1,0 +1,334 @@
+//! The table of commands.
+
+use super::flags::{
+    BUNDLE, CONSOLE_SOCKET, FORMAT, NO_NEW_KEYRING, NO_PIVOT, PID_FILE, PRESERVE_FDS,
+};
+use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
+use crate::commands::launch_options::{create, plan, run, try_it};
+use crate::commands::{delete, features, generate_docs, help, kill, list, ps, spec, start, state};
+
+const ID: Argument = Argument {
+    name: "ID",
+    help: "Name of the container.",
+    count: Count::One,
+    kind: Kind::Container,
+};
+
+const NEW_ID: Argument = Argument {
+    name: "ID",
+    help: "Name for the container, unique below --root: letters, digits and _ + - . (255 at most).",
+    count: Count::One,
+    kind: Kind::NewContainer,
+};
+
+/// All of them, in the order in which help shows them.
+pub(crate) static COMMANDS: &[Command] = &[
+    Command {
+        name: "run",
+        group: Group::Life,
+        summary: "create a container, start its program and wait for it",
+        description: "Stands in front of the container: its input and output are ours, signals \
+            are passed on, and the exit code is the program's, or 128 + N after signal N. The \
+            container is deleted at its end.\n\n\
+            With --detach it returns as soon as the program runs, and the container stays until \
+            delete.",
+        arguments: &[NEW_ID],
+        flags: &[
+            BUNDLE,
+            Flag {
+                name: "detach",
+                short: Some('d'),
+                value: Value::Switch,
+                help: "Do not wait for the program.",
+                default: "",
+            },
+            Flag {
+                name: "keep",
+                short: None,
+                value: Value::Switch,
+                help: "Do not delete the container at its end.",
+                default: "",
+            },
+            PID_FILE,
+            CONSOLE_SOCKET,
+            PRESERVE_FDS,
+            Flag {
+                name: "no-subreaper",
+                short: None,
+                value: Value::Switch,
+                help: "Accepted for runc's sake: kickstage never adopts the container's orphans.",
+                default: "",
+            },
+            NO_PIVOT,
+            NO_NEW_KEYRING,
+            Flag {
+                name: "standalone",
+                short: None,
+                value: Value::Switch,
+                help: "Execute every role from its own program instead of the built-in image.",
+                default: "",
+            },
+        ],
+        examples: &[
+            Example {
+                purpose: "Run the bundle in the working directory",
+                line: "kickstage run web",
+            },
+            Example {
+                purpose: "Run another bundle in the background, then end and delete it",
+                line: "kickstage run -d -b /srv/web web && kickstage delete -f web",
+            },
+        ],
+        run,
+    },
+    Command {
+        name: "try",
+        group: Group::Life,
+        summary: "run a command in a throw-away container made of this host",
+        description: "Needs no bundle and no image: the root file system is this host's, \
+            read-only, under a layer in memory that takes all changes and vanishes at the end. \
+            The exit code is the command's.",
+        arguments: &[Argument {
+            name: "COMMAND",
+            help: "The command and its arguments; a shell when there is none.",
+            count: Count::Rest,
+            kind: Kind::Words,
+        }],
+        flags: &[],
+        examples: &[
+            Example { purpose: "Look around", line: "kickstage try" },
+            Example { purpose: "See what one command sees", line: "kickstage try -- ip addr" },
+        ],
+        run: try_it,
+    },
+    Command {
+        name: "create",
+        group: Group::Life,
+        summary: "make a container that waits for start",
+        description: "Makes everything but the last step: the user's program is executed by \
+            start. Input and output of the program are those of this command, or a terminal that \
+            is sent to --console-socket. Nothing of kickstage stays behind; the container's first \
+            process becomes a child of the nearest subreaper above the caller.",
+        arguments: &[NEW_ID],
+        flags: &[BUNDLE, PID_FILE, CONSOLE_SOCKET, PRESERVE_FDS, NO_PIVOT, NO_NEW_KEYRING],
+        examples: &[Example {
+            purpose: "Make a container, start it and see that it runs",
+            line: "kickstage create -b /srv/web web && kickstage start web && kickstage state web",
+        }],
+        run: create,
+    },
+    Command {
+        name: "start",
+        group: Group::Life,
+        summary: "execute the program of a created container",
+        description: "Returns when the program runs, or fails with the reason why it does not.",
+        arguments: &[ID],
+        flags: &[],
+        examples: &[Example { purpose: "Start it", line: "kickstage start web" }],
+        run: start::run,
+    },
+    Command {
+        name: "kill",
+        group: Group::Life,
+        summary: "send a signal to a container",
+        description: "Sends it to the container's first process. Whoever it reaches is surely of \
+            this container, however often process ids have been used since.",
+        arguments: &[
+            ID,
+            Argument {
+                name: "SIGNAL",
+                help: "A name with or without SIG (TERM, SIGKILL, RTMIN+3) or a number; TERM when \
+                       there is none. 0 only asks whether the process is there.",
+                count: Count::Optional,
+                kind: Kind::Signal,
+            },
+        ],
+        flags: &[Flag {
+            name: "all",
+            short: Some('a'),
+            value: Value::Switch,
+            help: "Send it to every process in the container's control groups.",
+            default: "",
+        }],
+        examples: &[
+            Example { purpose: "Ask it to end", line: "kickstage kill web" },
+            Example { purpose: "End it", line: "kickstage kill web KILL" },
+        ],
+        run: kill::run,
+    },
+    Command {
+        name: "delete",
+        group: Group::Life,
+        summary: "remove a container and all that belongs to it",
+        description: "Removes a container that is created or stopped: its processes, control \
+            groups and state; then the poststop hooks run.",
+        arguments: &[ID],
+        flags: &[Flag {
+            name: "force",
+            short: Some('f'),
+            value: Value::Switch,
+            help: "Kill it first if it runs; clear also what is left of a half-made or damaged \
+                   one; be content if there is none.",
+            default: "",
+        }],
+        examples: &[Example {
+            purpose: "Remove it, whatever its state",
+            line: "kickstage delete --force web",
+        }],
+        run: delete::run,
+    },
+    Command {
+        name: "list",
+        group: Group::Look,
+        summary: "list containers",
+        description: "Lists the containers below --root. One whose state is damaged is shown as \
+            such, with a warning on stderr that says what is wrong.",
+        arguments: &[],
+        flags: &[
+            FORMAT,
+            Flag {
+                name: "quiet",
+                short: Some('q'),
+                value: Value::Switch,
+                help: "Show the names only.",
+                default: "",
+            },
+        ],
+        examples: &[
+            Example { purpose: "Show a table", line: "kickstage list" },
+            Example {
+                purpose: "Delete all",
+                line: "kickstage list -q | xargs -rn1 kickstage delete -f",
+            },
+        ],
+        run: list::run,
+    },
+    Command {
+        name: "state",
+        group: Group::Look,
+        summary: "show the state of a container as JSON",
+        description: "The status is creating, created, running or stopped, as the kernel knows it \
+            at this moment.",
+        arguments: &[ID],
+        flags: &[],
+        examples: &[Example { purpose: "Show it", line: "kickstage state web" }],
+        run: state::run,
+    },
+    Command {
+        name: "ps",
+        group: Group::Look,
+        summary: "show the processes in a container",
+        description: "Runs ps(1) of this host with the options given and shows the lines of this \
+            container's processes. The output must have a PID column.",
+        arguments: &[
+            ID,
+            Argument {
+                name: "OPTIONS",
+                help: "Options of ps(1); -ef when there are none.",
+                count: Count::Rest,
+                kind: Kind::Words,
+            },
+        ],
+        flags: &[Flag { help: "Lines of ps(1), or the process ids as JSON.", ..FORMAT }],
+        examples: &[
+            Example { purpose: "Show them all", line: "kickstage ps web" },
+            Example { purpose: "Show what they use", line: "kickstage ps web aux" },
+        ],
+        run: ps::run,
+    },
+    Command {
+        name: "plan",
+        group: Group::Look,
+        summary: "show what would be done to make a container",
+        description: "Reads the bundle, decides everything and prints it in order, without \
+            privilege and without touching anything.",
+        arguments: &[Argument {
+            help: "The name that it would have: the default path of its control group holds it.",
+            ..NEW_ID
+        }],
+        flags: &[
+            BUNDLE,
+            Flag {
+                name: "json",
+                short: None,
+                value: Value::Switch,
+                help: "Print what the stages read.",
+                default: "",
+            },
+        ],
+        examples: &[Example { purpose: "Read it", line: "kickstage plan -b /srv/web web | less" }],
+        run: plan,
+    },
+    Command {
+        name: "spec",
+        group: Group::Prepare,
+        summary: "write a config.json to begin with",
+        description: "It runs sh on a terminal, in namespaces of its own, with the root file \
+            system in rootfs beside it. Edit it as you need. An existing file is not touched.",
+        arguments: &[],
+        flags: &[
+            Flag { help: "Directory to write it to.", ..BUNDLE },
+            Flag {
+                name: "rootless",
+                short: None,
+                value: Value::Switch,
+                help: "For a container of a user without privileges: a user namespace in which \
+                       the caller is root, the host's network, no control group limits.",
+                default: "",
+            },
+        ],
+        examples: &[Example {
+            purpose: "Make a bundle of busybox and run it",
+            line: "mkdir -p rootfs/bin && cp /bin/busybox rootfs/bin/sh && kickstage spec && \
+                   kickstage run box",
+        }],
+        run: spec::run,
+    },
+    Command {
+        name: "features",
+        group: Group::Prepare,
+        summary: "show as JSON what this engine can do",
+        description: "The document is that of runtime-spec, features.md. It is made from the \
+            tables that the parser of config.json reads.",
+        arguments: &[],
+        flags: &[],
+        examples: &[Example {
+            purpose: "See the mount options",
+            line: "kickstage features | jq .mountOptions",
+        }],
+        run: features::run,
+    },
+    Command {
+        name: "help",
+        group: Group::Prepare,
+        summary: "show help for a command",
+        description: "The same as --help behind the command.",
+        arguments: &[Argument {
+            name: "COMMAND",
+            help: "The command; the list of them when there is none.",
+            count: Count::Optional,
+            kind: Kind::Command,
+        }],
+        flags: &[],
+        examples: &[Example { purpose: "Learn how to delete", line: "kickstage help delete" }],
+        run: help::run,
+    },
+    Command {
+        name: "generate-docs",
+        group: Group::Hidden,
+        summary: "write man pages and shell completions",
+        description: "Makes man1 and completions below the directory.",
+        arguments: &[Argument {
+            name: "DIR",
+            help: "An existing directory.",
+            count: Count::One,
+            kind: Kind::Directory,
+        }],
+        flags: &[],
+        examples: &[Example {
+            purpose: "Write them to where a package is made",
+            line: "kickstage generate-docs target/docs",
+        }],
+        run: generate_docs::run,
+    },
+];

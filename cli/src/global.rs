@@ -1,0 +1,60 @@
+//! What holds for every command.
+
+use crate::arguments::{Arguments, absolute};
+use kickstage_config::{Context, Error, LineFormat, Report, Result, Role, Text};
+use kickstage_sys::file::{self, Resolve};
+use kickstage_sys::{FdRef, process};
+use std::env;
+
+/// The meaning of the global flags.
+pub(crate) struct Global {
+    /// Where messages go, whether debug lines and the phases are wanted.
+    pub(crate) report: Report,
+    /// Where to write the phases.
+    pub(crate) trace: Option<Text>,
+    root: Option<Text>,
+}
+
+impl Global {
+    /// Reads the global flags and opens the log, to which `report` goes from then on.
+    pub(crate) fn new(arguments: &Arguments, report: &mut Report) -> Result<Self> {
+        let flags = &arguments.global;
+        report.command = arguments.command.map_or("arguments", |command| command.name).into();
+        report.debug = flags.is_on("debug") || flags.choice("log-level") == "debug";
+        report.format = match flags.choice("log-format") {
+            "json" => LineFormat::Json,
+            _ => LineFormat::Text,
+        };
+        report.log_fd = flags.path("log")?.as_ref().map(open_log).transpose()?;
+        let (root, trace) = (flags.path("root")?, flags.path("trace")?);
+        Ok(Self { report: report.clone(), trace, root })
+    }
+
+    /// The directory of the containers' states. It need not exist.
+    pub(crate) fn root(&self) -> Result<Text> {
+        if let Some(root) = &self.root {
+            return Ok(root.clone());
+        }
+        if process::effective_uid() == 0 {
+            return Ok(Text::new("/run/kickstage").expect("a literal without a NUL"));
+        }
+        let own = env::var("XDG_RUNTIME_DIR").ok().filter(|dir| dir.starts_with('/'));
+        let own = own.ok_or_else(|| {
+            Error::new(Role::Cli, "find the state directory")
+                .because("XDG_RUNTIME_DIR is not the absolute path of a directory")
+                .remedy("name one with --root, or log in by a way that sets it")
+        })?;
+        absolute("XDG_RUNTIME_DIR", &format!("{own}/kickstage"))
+    }
+}
+
+/// Opens it for us and all that inherit it, until the end of the last.
+fn open_log(path: &Text) -> Result<i32> {
+    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT;
+    let log = file::open(FdRef::CWD, path, flags, 0o644, Resolve::Anywhere).during_on(
+        Role::Cli,
+        "open log",
+        path,
+    )?;
+    Ok(log.into_raw())
+}

@@ -1,0 +1,64 @@
+//! Undoing a container that could not be made, and clearing up after one that has ended.
+
+use crate::store::StateDir;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use kickstage_config::record::CgroupDir;
+use kickstage_config::state::Status;
+use kickstage_config::{Assembly, Error, Level};
+use kickstage_starter::Child;
+use kickstage_sys::process;
+
+/// All that exists of a container so far.
+pub(crate) struct Existing {
+    pub(crate) state: StateDir,
+    pub(crate) cgroups: Vec<CgroupDir>,
+    pub(crate) child: Option<Child>,
+}
+
+impl Existing {
+    pub(crate) const fn new(state: StateDir) -> Self {
+        Self { state, cgroups: Vec::new(), child: None }
+    }
+
+    /// Ends the container process if there is one, and removes everything, so that nothing
+    /// tells of a container that could not be made. What can't be removed is only reported: the
+    /// reason of the failure matters more.
+    pub(crate) fn undo(self, assembly: &Assembly) {
+        let was_there = self.child.is_some();
+        if let Some(child) = &self.child {
+            let _ = process::signal(child.pidfd.borrow(), libc::SIGKILL);
+            let _ = process::wait(child.pidfd.borrow());
+        }
+        self.clear(assembly, if was_there { Poststop::Run } else { Poststop::Leave });
+    }
+
+    /// Removes what is left of a container whose process has been waited for.
+    pub(crate) fn clear(self, assembly: &Assembly, poststop: Poststop) {
+        let warn = |error: &Error| assembly.report.line(Level::Warning, &error.to_string());
+        let plan = &assembly.plan;
+        let private_pids = assembly.starter.container.namespaces.flags.contains(libc::CLONE_NEWPID);
+        // the end of a pid namespace's first process ends all others
+        if !private_pids && let Err(error) = kickstage_cgroups::kill_all(&self.cgroups) {
+            warn(&error);
+        }
+        if let Err(error) = kickstage_cgroups::remove(&self.cgroups) {
+            warn(&error);
+        }
+        if poststop == Poststop::Run {
+            let state = plan.state(Status::Stopped, 0);
+            kickstage_hooks::run_all("poststop", &plan.hooks.poststop, &state, warn);
+        }
+        // last: as long as it is there, delete --force can do all of this again
+        if let Err(error) = self.state.remove() {
+            warn(&error);
+        }
+    }
+}
+
+/// Whether there was a container whose end the hooks have to know of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poststop {
+    Run,
+    Leave,
+}

@@ -1,0 +1,77 @@
+//! Existing containers, as the commands find them.
+
+use crate::store::{StateDir, does_not_exist};
+use crate::stored::{Place, Stored};
+use kickstage_config::record::Record;
+use kickstage_config::state::{State, Status};
+use kickstage_config::{Context, Error, Result, Role, Text};
+use kickstage_sys::{Fd, process};
+
+/// A container of which there is a state directory.
+pub struct Container {
+    pub(crate) dir: StateDir,
+    pub(crate) stored: Stored,
+}
+
+impl Container {
+    /// Finds a container by name below a state root. One whose state is damaged is found too, so
+    /// that it can be deleted; everything else then fails with what is wrong with it.
+    pub fn open(root: &Text, id: &Text) -> Result<Self> {
+        Self::find(root, id)?.ok_or_else(|| does_not_exist(id))
+    }
+
+    /// The same; `None` when there is none.
+    pub fn find(root: &Text, id: &Text) -> Result<Option<Self>> {
+        let Some(dir) = StateDir::find(root, id)? else { return Ok(None) };
+        let stored = Stored::read(Place::in_own(dir.dir()))?;
+        Ok(Some(Self { dir, stored }))
+    }
+
+    /// Its record. Fails when whoever made it was killed before he could write one, and when it
+    /// is damaged.
+    pub fn record(&self) -> Result<&Record> {
+        self.stored.intact()?.ok_or_else(|| {
+            Error::new(Role::Master, "read the state")
+                .because("it is being made, or whoever made it was killed")
+                .remedy("delete --force clears what is left")
+        })
+    }
+
+    /// Its first process, if it is still alive.
+    pub fn process(&self) -> Result<Option<Fd>> {
+        self.stored.process(|| self.dir.boot_id())
+    }
+
+    /// Where it is in its life, as the kernel knows it.
+    pub fn status(&self) -> Result<Status> {
+        self.stored.status(Place::in_own(self.dir.dir()), || self.dir.boot_id())
+    }
+
+    /// What hooks read.
+    pub fn state(&self) -> Result<State> {
+        let (status, record) = (self.status()?, self.record()?);
+        let mut state = State::new(record.oci_version.clone(), record.id.clone(), status);
+        state.pid = if status == Status::Stopped { 0 } else { record.pid };
+        state.bundle.clone_from(&record.bundle);
+        state.annotations.clone_from(&record.annotations);
+        Ok(state)
+    }
+
+    /// Sends a signal to its first process.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        self.record()?;
+        match self.process()? {
+            Some(process) => process::signal(process.borrow(), signal).during_on(
+                Role::Master,
+                "send signal",
+                signal,
+            ),
+            None => Err(not_running(signal)),
+        }
+    }
+}
+
+/// containerd and CRI-O look for these words.
+pub(crate) fn not_running(signal: i32) -> Error {
+    Error::new(Role::Master, "send signal").on(signal).because("container not running")
+}

@@ -1,0 +1,208 @@
+//! Making a container, step by step.
+
+use crate::cleanup::Existing;
+use crate::foreground;
+use crate::store::StateDir;
+use alloc::format;
+use alloc::string::ToString;
+use core::cell::Cell;
+use kickstage_cgroups::Created;
+use kickstage_config::channel::{Channel, Inherited, Message};
+use kickstage_config::plan::{Goal, Plan, Supervision};
+use kickstage_config::record::Record;
+use kickstage_config::state::{State, Status};
+use kickstage_config::{Assembly, Context, Error, Level, Result, Role, Text, Timestamp};
+use kickstage_sys::file::{self, Resolve};
+use kickstage_sys::{Errno, Fd, FdRef, identity, process, signal, socket};
+
+/// Where the other end of the container's terminal goes.
+pub enum Console {
+    /// The container has no terminal.
+    None,
+    /// To a socket that the caller listens on (`--console-socket`), already connected.
+    Socket(Fd),
+    /// To us: the terminal that we stand on is passed through.
+    Relay,
+}
+
+/// Makes the container that the assembly describes, and watches it if that is wanted. `body` is
+/// run as the container process. Gives the exit status for the command.
+pub fn run(
+    assembly: &Assembly,
+    console: Console,
+    body: impl FnOnce(Inherited) -> i32,
+) -> Result<i32> {
+    let plan = &assembly.plan;
+    // first of all: a signal between fork and the first poll would be lost
+    signal::block_all().during(Role::Master, "block signals")?;
+    let mut existing = Existing::new(StateDir::create(&plan.state_root, &plan.id)?);
+    match make(assembly, console, body, &mut existing) {
+        Ok(_) if plan.goal == Goal::Created || plan.supervision == Supervision::Foreign => Ok(0),
+        Ok(terminal) => foreground::attend(assembly, existing, terminal),
+        Err(error) => {
+            existing.undo(assembly);
+            Err(error)
+        }
+    }
+}
+
+/// As far as the plan's goal. Gives our end of the container's terminal if we relay it.
+fn make(
+    assembly: &Assembly,
+    console: Console,
+    body: impl FnOnce(Inherited) -> i32,
+    existing: &mut Existing,
+) -> Result<Option<Fd>> {
+    let plan = &assembly.plan;
+    let cgroups = kickstage_cgroups::create(&plan.cgroup)?;
+    existing.cgroups = cgroups.dirs();
+    Role::Master.mark("cgroups made");
+    let gate = (plan.goal == Goal::Created).then(|| existing.state.make_gate()).transpose()?;
+    let (ours, theirs) = Channel::pair()?;
+    let (console_socket, relay) = console_ends(console)?;
+    let inherited = Cell::new(Some(Inherited { channel: theirs, gate, console_socket }));
+    let child = kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), || {
+        body(inherited.take().expect("taken in the parent after the fork only"))
+    })?;
+    // the container's ends: we must see when the container closes them
+    drop(inherited.take());
+    let pid = child.pid;
+    existing.child = Some(child);
+    let state = record(plan, existing)?;
+    place(plan, &cgroups, pid)?;
+    ours.send(&Message::Placed { pid }).map_err(|error| blame(&ours, error))?;
+    cgroups.attach_devices()?;
+    Role::Master.mark("container placed");
+    run_runtime_hooks(plan, &ours, &state)?;
+    ours.expect(&Message::Ready)?;
+    Role::Master.mark("container ready");
+
+    if let Some(path) = &plan.pid_file {
+        write_pid_file(path, pid)?;
+    }
+    existing.state.commit()?;
+    if plan.goal == Goal::Running {
+        start(assembly, &ours, &state)?;
+    }
+    relay.map(receive_terminal).transpose()
+}
+
+/// A pair of which one end goes into the container when we relay the terminal ourselves.
+fn console_ends(console: Console) -> Result<(Option<Fd>, Option<Fd>)> {
+    match console {
+        Console::None => Ok((None, None)),
+        Console::Socket(socket) => Ok((Some(socket), None)),
+        Console::Relay => {
+            let (ours, theirs) = socket::pair().during(Role::Master, "make a socket pair")?;
+            Ok((Some(theirs), Some(ours)))
+        }
+    }
+}
+
+fn receive_terminal(relay: Fd) -> Result<Fd> {
+    let (_, terminal) =
+        socket::receive(relay.borrow(), 64).during(Role::Master, "receive the terminal")?;
+    terminal.ok_or_else(|| {
+        Error::new(Role::Master, "receive the terminal").because("no descriptor came")
+    })
+}
+
+/// Writes down whom to kill and what to remove, before the container can outlive us.
+fn record(plan: &Plan, existing: &Existing) -> Result<State> {
+    let child = existing.child.as_ref().expect("it has just been forked");
+    let pid = child.pid;
+    let process = identity::of(child.pidfd.borrow(), pid)
+        .during(Role::Master, "identify the container process")?;
+    let record = Record {
+        oci_version: plan.oci_version.clone(),
+        id: plan.id.to_string(),
+        pid,
+        process: Some(process.into()),
+        boot_id: existing.state.boot_id()?,
+        bundle: plan.bundle.to_string(),
+        rootfs: plan.rootfs.to_string(),
+        created: Timestamp::now(),
+        owner_uid: process::effective_uid(),
+        annotations: plan.annotations.clone(),
+        cgroups: existing.cgroups.clone(),
+        poststart: plan.hooks.poststart.clone(),
+        poststop: plan.hooks.poststop.clone(),
+    };
+    existing.state.write_creating(&record)?;
+    Role::Master.mark("state written");
+    Ok(plan.state(Status::Creating, pid))
+}
+
+/// What has to be done to a process from outside.
+fn place(plan: &Plan, cgroups: &Created, pid: i32) -> Result<()> {
+    cgroups.join(pid)?;
+    if let Some(score) = plan.oom_score_adj {
+        let path = Text::new(format!("/proc/{pid}/oom_score_adj"))
+            .expect("a number and a literal have no NUL");
+        let write = || {
+            let file = file::open_host(&path, libc::O_WRONLY)?;
+            file::write_all(file.borrow(), score.to_string().as_bytes())
+        };
+        write().map_err(|errno: Errno| {
+            let error = Error::new(Role::Master, "set the OOM score to")
+                .on(score)
+                .errno(errno)
+                .at("/process/oomScoreAdj");
+            match errno.0 {
+                libc::EACCES => error.remedy("lowering it needs CAP_SYS_RESOURCE"),
+                _ => error,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// The container process may have told why it is gone before we noticed.
+fn blame(channel: &Channel, error: Error) -> Error {
+    match channel.receive() {
+        Ok(Some(Message::Failed(reason))) => reason,
+        _ => error,
+    }
+}
+
+fn run_runtime_hooks(plan: &Plan, channel: &Channel, state: &State) -> Result<()> {
+    if plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty() {
+        return Ok(());
+    }
+    channel.expect(&Message::Mounted)?;
+    kickstage_hooks::run("prestart", &plan.hooks.prestart, state)?;
+    kickstage_hooks::run("createRuntime", &plan.hooks.create_runtime, state)?;
+    channel.send(&Message::HooksRun)
+}
+
+/// Opens the way to the user's program; the closing of the channel says that it runs.
+fn start(assembly: &Assembly, channel: &Channel, state: &State) -> Result<()> {
+    channel.send(&Message::Start).map_err(|error| blame(channel, error))?;
+    match channel.receive()? {
+        None => {}
+        Some(Message::Failed(error)) => return Err(error),
+        Some(other) => {
+            return Err(Error::new(Role::Master, "start the container")
+                .because(format!("unexpected {other:?}")));
+        }
+    }
+    Role::Master.mark("program runs");
+    let mut state = state.clone();
+    state.status = Status::Running;
+    kickstage_hooks::run_all("poststart", &assembly.plan.hooks.poststart, &state, |error| {
+        assembly.report.line(Level::Warning, &error.to_string());
+    });
+    Ok(())
+}
+
+/// Atomically: who waits for the file never reads half a number.
+fn write_pid_file(path: &Text, pid: i32) -> Result<()> {
+    let temporary = Text::new(format!("{path}.{pid}")).expect("made of a Text, which has no NUL");
+    let write = || {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
+        let file = file::open(FdRef::CWD, &temporary, flags, 0o644, Resolve::Anywhere)?;
+        file::write_all(file.borrow(), pid.to_string().as_bytes())?;
+        file::rename(FdRef::CWD, &temporary, path)
+    };
+    write().during_on(Role::Master, "write pid file", path)
+}

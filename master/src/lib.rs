@@ -1,0 +1,29 @@
+//! Create a container, keep its state, watch it.
+//!
+//! Runs with the caller's privileges outside of the container. Gets an assembly; gives a
+//! created container, or its exit status. It decides nothing that stage1 has decided, never
+//! reads config.json, and whatever kills it leaves a state that `delete --force` clears.
+#![cfg_attr(not(any(test, feature = "json")), no_std)]
+
+extern crate alloc;
+
+mod cleanup;
+#[cfg(feature = "json")]
+pub mod container;
+mod create;
+#[cfg(feature = "json")]
+pub mod delete;
+mod foreground;
+#[cfg(feature = "json")]
+pub mod list;
+#[cfg(feature = "json")]
+mod processes;
+#[cfg(feature = "json")]
+mod start;
+mod store;
+#[cfg(feature = "json")]
+mod stored;
+mod terminal;
+
+pub use create::{Console, run};
+pub use store::name_is_valid;

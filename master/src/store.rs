@@ -1,0 +1,198 @@
+//! The state directory of a container: who it is, and how to start it.
+//!
+//! `<state root>/<id>/`, mode 0700, holds `state.json` (or `creating.json` until everything is
+//! made) and the start gate's fifos. Files appear whole, by rename.
+
+use alloc::string::{String, ToString};
+use kickstage_config::channel::GateFds;
+use kickstage_config::record::Record;
+use kickstage_config::{Context, Error, Result, Role, Text};
+use kickstage_sys::file::{self, Entry, Resolve, magic};
+use kickstage_sys::{Errno, Fd, FdRef, process};
+
+/// The record while the container is being made.
+pub(crate) const CREATING: &core::ffi::CStr = c"creating.json";
+/// The record afterwards.
+pub(crate) const STATE: &core::ffi::CStr = c"state.json";
+const NEW: &core::ffi::CStr = c"new.json";
+pub(crate) const GATE: &core::ffi::CStr = c"gate";
+pub(crate) const RESULT: &core::ffi::CStr = c"result";
+
+/// Whether `id` can name a container: a file name of letters, digits and `_ + - .`, of at most
+/// 255 bytes, not `.` or `..`.
+pub fn name_is_valid(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    !matches!(id, "" | "." | "..") && id.len() <= 255 && id.bytes().all(allowed)
+}
+
+/// An open state directory.
+pub(crate) struct StateDir {
+    root: Fd,
+    name: Text,
+    dir: Fd,
+}
+
+impl StateDir {
+    /// Makes the directory of a new container, and the root above it where it is missing.
+    pub(crate) fn create(root_path: &Text, id: &Text) -> Result<Self> {
+        let root = open_or_make_root(root_path)?;
+        match file::mkdir(root.borrow(), id, 0o700) {
+            Ok(()) => {}
+            Err(Errno(libc::EEXIST)) => {
+                return Err(Error::new(Role::Master, "create container")
+                    .on(id)
+                    .because("container with given ID already exists")
+                    .remedy("choose another name, or delete it first"));
+            }
+            Err(errno) => return Err(errno).during_on(Role::Master, "make state directory", id),
+        }
+        Self::open_in(root, id)?.ok_or_else(|| does_not_exist(id))
+    }
+
+    /// Opens the directory of an existing container; `None` when there is none.
+    #[cfg(feature = "json")]
+    pub(crate) fn find(root_path: &Text, id: &Text) -> Result<Option<Self>> {
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        match file::open_host(root_path, flags) {
+            Ok(root) => Self::open_in(root, id),
+            Err(Errno(libc::ENOENT)) => Ok(None),
+            Err(errno) => Err(errno).during_on(Role::Master, "open state directory", root_path),
+        }
+    }
+
+    fn open_in(root: Fd, id: &Text) -> Result<Option<Self>> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let dir = match file::open(root.borrow(), id, flags, 0, Resolve::NoSymlinks) {
+            Ok(dir) => dir,
+            Err(Errno(libc::ENOENT)) => return Ok(None),
+            Err(errno) => return Err(errno).during_on(Role::Master, "open state directory", id),
+        };
+        // what another user has written could make us signal and remove what he may not
+        let owner = file::stat(dir.borrow()).during_on(Role::Master, "stat state directory", id)?;
+        if owner.uid != process::effective_uid() {
+            return Err(Error::new(Role::Master, "open state directory")
+                .on(id)
+                .because("it belongs to another user")
+                .remedy("name the right directory with --root"));
+        }
+        Ok(Some(Self { root, name: id.clone(), dir }))
+    }
+
+    /// Makes the start gate.
+    pub(crate) fn make_gate(&self) -> Result<GateFds> {
+        let make = |name| {
+            file::mknod(self.dir.borrow(), name, libc::S_IFIFO | 0o600, 0)?;
+            file::open(self.dir.borrow(), name, libc::O_RDWR, 0, Resolve::NoSymlinks)
+        };
+        let both = || Ok(GateFds { gate: make(GATE)?, result: make(RESULT)? });
+        both().during(Role::Master, "make the start gate")
+    }
+
+    /// Stores the record of a container that is being made.
+    pub(crate) fn write_creating(&self, record: &Record) -> Result<()> {
+        let bytes = serde_json::to_vec(record).map_err(|error| {
+            Error::new(Role::Master, "write the state").because(error.to_string())
+        })?;
+        let store = || {
+            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
+            let new = file::open(self.dir.borrow(), NEW, flags, 0o600, Resolve::NoSymlinks)?;
+            file::write_all(new.borrow(), &bytes)?;
+            file::rename(self.dir.borrow(), NEW, CREATING)
+        };
+        store().map_err(|errno| {
+            let error = Error::new(Role::Master, "write the state").errno(errno);
+            match errno.0 {
+                libc::ENOSPC | libc::EDQUOT => error.remedy("make room where --root points to"),
+                _ => error,
+            }
+        })
+    }
+
+    /// Everything is made.
+    pub(crate) fn commit(&self) -> Result<()> {
+        file::rename(self.dir.borrow(), CREATING, STATE).during(Role::Master, "store the state")
+    }
+
+    /// Removes the directory with all that is in it. Missing is fine.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let remove = || {
+            for name in file::entries(self.dir.borrow())? {
+                absent_is_fine(file::unlink(self.dir.borrow(), &name, Entry::File))?;
+            }
+            absent_is_fine(file::unlink(self.root.borrow(), &self.name, Entry::Directory))
+        };
+        remove().during_on(Role::Master, "remove the state directory of", &self.name)
+    }
+
+    #[cfg(feature = "json")]
+    pub(crate) fn dir(&self) -> FdRef<'_> {
+        self.dir.borrow()
+    }
+
+    /// The boot that pids in a record belong to, where the directory could outlive one.
+    pub(crate) fn boot_id(&self) -> Result<Option<String>> {
+        boot_id(self.dir.borrow())
+    }
+}
+
+/// The boot that pids in the records below `dir` belong to, where they could outlive one.
+pub(crate) fn boot_id(dir: FdRef<'_>) -> Result<Option<String>> {
+    let read = || {
+        if file::filesystem(dir)? == magic::TMPFS {
+            return Ok(None);
+        }
+        file::read_host(c"/proc/sys/kernel/random/boot_id", 64)
+            .map(|id| Some(String::from_utf8_lossy(id.trim_ascii()).into_owned()))
+    };
+    read().during(Role::Master, "read the boot id")
+}
+
+/// The words that containerd, CRI-O and podman look for.
+pub(crate) fn does_not_exist(id: &Text) -> Error {
+    Error::new(Role::Master, "open container")
+        .on(id)
+        .because("container does not exist")
+        .remedy("see kickstage list; is --root the same as at create?")
+}
+
+fn absent_is_fine(result: kickstage_sys::Result<()>) -> kickstage_sys::Result<()> {
+    match result {
+        Err(Errno(libc::ENOENT)) => Ok(()),
+        other => other,
+    }
+}
+
+fn open_or_make_root(path: &Text) -> Result<Fd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    match file::open_host(path, flags) {
+        Err(Errno(libc::ENOENT)) => {}
+        other => return other.during_on(Role::Master, "open state directory", path),
+    }
+    let mut end = 0;
+    for part in path.as_str().split_inclusive('/') {
+        end += part.len();
+        let prefix = Text::new(&path.as_str()[..end]).expect("part of a Text, which has no NUL");
+        match file::mkdir(FdRef::CWD, &prefix, 0o700) {
+            Ok(()) | Err(Errno(libc::EEXIST)) => {}
+            Err(errno) => {
+                return Err(errno).during_on(Role::Master, "make state directory", prefix);
+            }
+        }
+    }
+    file::open_host(path, flags).during_on(Role::Master, "open state directory", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_leave_the_directory_are_refused() {
+        for bad in ["", ".", "..", "../x", "a/b", "a b", "a\n", "ä", &"x".repeat(256)] {
+            assert!(!name_is_valid(bad), "{bad:?}");
+        }
+        for good in ["a", "web-1", "A_b.c+d", "..x", &"x".repeat(255)] {
+            assert!(name_is_valid(good), "{good:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How this host lays its control groups out.
+
+use kickstage_config::{Context, Error, Result, Role, Text};
+use kickstage_sys::file::{self, magic};
+
+/// Facts about control groups.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CgroupHost {
+    /// Which hierarchies there are.
+    pub layout: Layout,
+}
+
+/// The hierarchies below /sys/fs/cgroup.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// No cgroup file system is mounted.
+    None,
+    /// Version 2 alone.
+    Unified {
+        /// Our own cgroup.
+        own: String,
+    },
+    /// Version 1; a v2 hierarchy beside it (hybrid) has no controllers of use.
+    Legacy {
+        /// Each mounted hierarchy.
+        hierarchies: Vec<Hierarchy>,
+    },
+}
+
+/// One v1 hierarchy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hierarchy {
+    /// Its controllers, comma-separated, or `name=…`.
+    pub controllers: String,
+    /// Where it is mounted.
+    pub mount: Text,
+    /// Our own cgroup in it.
+    pub own: String,
+}
+
+const ROOT: &str = "/sys/fs/cgroup";
+const LIMIT: usize = 1 << 20;
+
+impl CgroupHost {
+    /// Looks at this host. The mount table is not read: it can be long, and the places are
+    /// a convention of twenty years (cgroups(7)).
+    pub fn read() -> Result<Self> {
+        let Ok(root) = file::open_host(c"/sys/fs/cgroup", libc::O_RDONLY | libc::O_DIRECTORY)
+        else {
+            return Ok(Self { layout: Layout::None });
+        };
+        let kind = file::filesystem(root.borrow()).during(Role::Stage1, "stat /sys/fs/cgroup")?;
+        let own = file::read_host(c"/proc/self/cgroup", LIMIT)
+            .during(Role::Stage1, "read /proc/self/cgroup")?;
+        let own = String::from_utf8(own).map_err(|_| {
+            Error::new(Role::Stage1, "read /proc/self/cgroup").because("it is not UTF-8")
+        })?;
+        if kind == magic::CGROUP2 {
+            return Ok(Self { layout: unified(&own) });
+        }
+        let names = file::entries(root.borrow()).during(Role::Stage1, "list /sys/fs/cgroup")?;
+        let names: Vec<&str> = names.iter().filter_map(|name| name.to_str().ok()).collect();
+        Ok(Self { layout: legacy(&own, &names) })
+    }
+}
+
+/// A line is `number:controllers:path`; that of v2 has number 0 and no controllers.
+fn lines(own: &str) -> impl Iterator<Item = (&str, &str)> {
+    own.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        Some((fields.next()?, fields.next()?))
+    })
+}
+
+fn unified(own: &str) -> Layout {
+    let own = lines(own).find(|(controllers, _)| controllers.is_empty());
+    Layout::Unified { own: own.map_or("/", |(_, path)| path).to_string() }
+}
+
+fn legacy(own: &str, mounted: &[&str]) -> Layout {
+    let mut hierarchies = Vec::new();
+    for (controllers, path) in lines(own).filter(|(controllers, _)| !controllers.is_empty()) {
+        let directory = controllers.strip_prefix("name=").unwrap_or(controllers);
+        if mounted.contains(&directory) {
+            hierarchies.push(Hierarchy {
+                controllers: controllers.to_string(),
+                mount: Text::new(format!("{ROOT}/{directory}")).expect("a name of a directory"),
+                own: path.to_string(),
+            });
+        }
+    }
+    if hierarchies.is_empty() { Layout::None } else { Layout::Legacy { hierarchies } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "9:name=systemd:/\n4:cpu,cpuacct:/a:b\n2:net_cls:/\n0::/user.slice/x\n";
+
+    #[test]
+    fn a_hybrid_host_has_its_mounted_v1_hierarchies() {
+        let Layout::Legacy { hierarchies } = legacy(OWN, &["systemd", "cpu,cpuacct", "unified"])
+        else {
+            panic!()
+        };
+        assert_eq!(hierarchies.len(), 2, "net_cls is not mounted");
+        assert_eq!(hierarchies[1].mount.as_str(), "/sys/fs/cgroup/cpu,cpuacct");
+        assert_eq!(hierarchies[1].own, "/a:b", "a path may hold colons");
+    }
+
+    #[test]
+    fn on_v2_our_own_cgroup_is_the_line_without_controllers() {
+        assert_eq!(unified(OWN), Layout::Unified { own: "/user.slice/x".into() });
+    }
+}

@@ -1,0 +1,108 @@
+//! What is decided about control groups: which directories, which values, which view of them
+//! the container gets.
+
+mod devices;
+mod facts;
+mod resources;
+mod view;
+
+pub use facts::{CgroupHost, Hierarchy, Layout};
+pub(crate) use view::{Entry, mount_steps};
+
+use crate::text::{self, clean, invalid};
+use kickstage_config::cgroup::{CgroupPlan, Group, Version};
+use kickstage_config::{Result, Text};
+use oci_spec::runtime::{LinuxResources, Spec};
+use resources::Values;
+
+/// Decides the container's cgroups.
+///
+/// `/linux/cgroupsPath` that begins with a slash is below the mount of every hierarchy. Another
+/// one, or none (then it is the container's name), is relative to our own cgroup, as runc has
+/// it: on v1 inside of it, on v2 beside it, since a v2 cgroup with processes has no children
+/// with controllers.
+pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost) -> Result<CgroupPlan> {
+    let none = LinuxResources::default();
+    let linux = spec.linux().as_ref();
+    let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&none);
+    let wanted = linux.and_then(|linux| linux.cgroups_path().as_ref());
+    let wanted = wanted.map(|path| text::path("/linux/cgroupsPath", path)).transpose()?;
+    let wanted = wanted.as_ref().map(Text::as_str).filter(|path| !path.is_empty()).unwrap_or(id);
+    let place = |own: &str| {
+        let path = if wanted.starts_with('/') {
+            clean(wanted)
+        } else {
+            format!("{}{}", own.trim_end_matches('/'), clean(wanted))
+        };
+        if path == "/" {
+            return Err(invalid("/linux/cgroupsPath", "the root cgroup is the host's"));
+        }
+        text::text("/linux/cgroupsPath", &path)
+    };
+    match &host.layout {
+        Layout::None if *resources == none => Ok(CgroupPlan::default()),
+        Layout::None => Err(invalid("/linux/resources", "this host has no cgroup file system")
+            .remedy("mount one: mount -t cgroup2 none /sys/fs/cgroup")),
+        Layout::Unified { own } => {
+            let beside = own.rsplit_once('/').map_or("", |(above, _)| above);
+            unified(place(beside)?, resources)
+        }
+        Layout::Legacy { hierarchies } => legacy(hierarchies, place, resources),
+    }
+}
+
+fn unified(path: Text, resources: &LinuxResources) -> Result<CgroupPlan> {
+    let values = resources::v2(resources)?;
+    let group = Group {
+        version: Version::V2,
+        controllers: String::new(),
+        mount: Text::from_literal("/sys/fs/cgroup"),
+        path,
+        enable: values.controllers(),
+        settings: values.into_settings().map(|(_, setting)| setting).collect(),
+    };
+    Ok(CgroupPlan {
+        groups: vec![group],
+        device_program: devices::program(&devices::rules(resources)?),
+        device_key: "/linux/resources/devices".into(),
+    })
+}
+
+fn legacy(
+    hierarchies: &[Hierarchy],
+    place: impl Fn(&str) -> Result<Text>,
+    resources: &LinuxResources,
+) -> Result<CgroupPlan> {
+    let mut values: Values = resources::v1(resources)?;
+    values.extend(devices::settings(&devices::rules(resources)?));
+    let mut plan = CgroupPlan::default();
+    for hierarchy in hierarchies {
+        plan.groups.push(Group {
+            version: Version::V1,
+            controllers: hierarchy.controllers.clone(),
+            mount: hierarchy.mount.clone(),
+            path: place(&hierarchy.own)?,
+            enable: Vec::new(),
+            settings: Vec::new(),
+        });
+    }
+    for (controller, setting) in values.into_settings() {
+        let group = plan
+            .groups
+            .iter_mut()
+            .find(|group| group.controllers.split(',').any(|name| name == controller));
+        match group {
+            Some(group) => group.settings.push(setting),
+            // rules that nobody gave can't be missed
+            None if setting.optional => {}
+            None => {
+                return Err(invalid(
+                    &setting.key,
+                    format!("this host has no cgroup hierarchy for {controller}"),
+                )
+                .remedy(format!("mount one: mount -t cgroup -o {controller} …")));
+            }
+        }
+    }
+    Ok(plan)
+}

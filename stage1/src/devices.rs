@@ -1,0 +1,76 @@
+//! Device nodes that every container gets, and those of config.json.
+
+use crate::text::{self, clean, invalid};
+use kickstage_config::plan::Device;
+use kickstage_config::{Result, Text};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
+
+/// runtime-spec, config-linux.md, "Default Devices".
+const DEFAULTS: [(&str, u32, u32); 6] = [
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+];
+
+/// "/dev symbolic links" of the same, and `/dev/ptmx`.
+pub(crate) const LINKS: [(&str, &str); 5] = [
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+];
+
+/// The nodes to make. One of config.json replaces the default of the same path.
+pub(crate) fn decide(spec: &Spec) -> Result<Vec<Device>> {
+    let list = spec.linux().as_ref().and_then(|linux| linux.devices().as_deref());
+    let mut nodes = Vec::new();
+    for (index, wanted) in list.unwrap_or_default().iter().enumerate() {
+        let pointer = format!("/linux/devices/{index}");
+        let node = read(&pointer, wanted)?;
+        if nodes.iter().any(|known: &Device| known.path == node.path) {
+            return Err(invalid(&pointer, format!("a second device {}", node.path)));
+        }
+        nodes.push(node);
+    }
+    for (path, major, minor) in DEFAULTS {
+        if nodes.iter().all(|node| node.path.as_str() != path) {
+            let mode = libc::S_IFCHR | 0o666;
+            let path = Text::from_literal(path);
+            nodes.push(Device { path, mode, major, minor, uid: 0, gid: 0 });
+        }
+    }
+    Ok(nodes)
+}
+
+fn read(pointer: &str, wanted: &LinuxDevice) -> Result<Device> {
+    let path = text::path(&format!("{pointer}/path"), wanted.path())?;
+    if !path.as_str().starts_with('/') {
+        return Err(invalid(&format!("{pointer}/path"), "it must be absolute"));
+    }
+    let kind = match wanted.typ() {
+        LinuxDeviceType::C | LinuxDeviceType::U => libc::S_IFCHR,
+        LinuxDeviceType::B => libc::S_IFBLK,
+        LinuxDeviceType::P => libc::S_IFIFO,
+        LinuxDeviceType::A => {
+            return Err(invalid(&format!("{pointer}/type"), "a is for device rules only"));
+        }
+    };
+    let number = |name: &str, value: i64| {
+        u32::try_from(value).map_err(|_| {
+            invalid(&format!("{pointer}/{name}"), format!("{value} is no number of a device"))
+        })
+    };
+    let is_fifo = kind == libc::S_IFIFO;
+    Ok(Device {
+        path: text::text(pointer, &clean(path.as_str()))?,
+        mode: kind | wanted.file_mode().unwrap_or(0o666) & 0o7777,
+        major: if is_fifo { 0 } else { number("major", wanted.major())? },
+        minor: if is_fifo { 0 } else { number("minor", wanted.minor())? },
+        uid: wanted.uid().unwrap_or(0),
+        gid: wanted.gid().unwrap_or(0),
+    })
+}

@@ -1,0 +1,113 @@
+//! Stage 1: turn a bundle into a plan.
+//!
+//! Needs no privilege and touches nothing: it reads config.json and facts about the host, and
+//! decides. Gets a request; gives an assembly (plan, process spec, starter config) that the
+//! other roles execute without a thought. It never leaves a field of config.json aside in
+//! silence: what can't be enforced is refused by name.
+
+mod bundle;
+mod capabilities;
+#[path = "/tmp/mycg/stage1cg/mod.rs"]
+pub mod cgroup;
+mod devices;
+mod embedded;
+mod hooks;
+mod mount_options;
+mod mounts;
+mod namespaces;
+mod process;
+mod refuse;
+mod setup;
+mod sysctl;
+mod text;
+
+pub use bundle::{Bundle, read_config};
+pub use mount_options::mount_options;
+pub use namespaces::NAMESPACES;
+
+use kickstage_config::handoff::Descriptors;
+use kickstage_config::plan::{Goal, Plan, Supervision};
+use kickstage_config::{Assembly, Report, Result, Text};
+
+/// What the user asked for, beside what the bundle says.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Name of the container.
+    pub id: Text,
+    /// Where states are kept.
+    pub state_root: Text,
+    /// How far to go.
+    pub goal: Goal,
+    /// Who watches.
+    pub supervision: Supervision,
+    /// Whether the state stays after the end.
+    pub keep: bool,
+    /// Where to write the pid.
+    pub pid_file: Option<Text>,
+    /// Not pivot_root but a moved mount.
+    pub no_pivot: bool,
+    /// The caller's session keyring is kept.
+    pub no_new_keyring: bool,
+    /// How many descriptors from 3 on go to the program.
+    pub preserve_fds: u32,
+    /// Where messages go.
+    pub report: Report,
+    /// Open descriptors for the roles to come.
+    pub descriptors: Descriptors,
+}
+
+/// What the decisions depend on, beside the bundle.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Control groups.
+    pub cgroups: cgroup::CgroupHost,
+}
+
+impl Host {
+    /// Looks at this host.
+    pub fn read() -> Result<Self> {
+        Ok(Self { cgroups: cgroup::CgroupHost::read()? })
+    }
+}
+
+/// Decides everything.
+pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assembly> {
+    let spec = &bundle.spec;
+    refuse::what_is_not_enforced(spec)?;
+    let namespaces = namespaces::decide(spec)?;
+    let hooks = hooks::decide(spec)?;
+    let process = process::decide(spec, request, &namespaces, &hooks)?;
+    let cgroup = cgroup::plan(spec, request.id.as_str(), &host.cgroups)?;
+    let setup = setup::decide(bundle, request, &namespaces, &host.cgroups, &cgroup)?;
+    let plan = Plan {
+        id: request.id.clone(),
+        oci_version: spec.version().clone(),
+        bundle: bundle.path.clone(),
+        rootfs: bundle.rootfs.clone(),
+        annotations: spec
+            .annotations()
+            .iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        state_root: request.state_root.clone(),
+        goal: request.goal,
+        supervision: request.supervision,
+        keep: request.keep,
+        pid_file: request.pid_file.clone(),
+        oom_score_adj: process::oom_score_adj(spec)?,
+        time_offsets: namespaces::time_offsets(spec, &namespaces)?,
+        new_time_namespace: namespaces.new_time,
+        time_namespace: namespaces.time_path.clone(),
+        setup,
+        cgroup,
+        hooks,
+    };
+    Ok(Assembly {
+        starter: namespaces.starter_config(spec, &process)?,
+        plan,
+        process,
+        report: request.report.clone(),
+        descriptors: request.descriptors,
+    })
+}

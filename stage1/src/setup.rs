@@ -1,0 +1,222 @@
+//! The order of everything that is done inside the namespaces.
+
+use crate::mounts::Wanted;
+use crate::namespaces::Namespaces;
+use crate::text::{self, clean, invalid, texts};
+use crate::{Bundle, Request, cgroup, devices, sysctl};
+use kickstage_config::cgroup::CgroupPlan;
+use kickstage_config::plan::{AttributeChange, Op, RootChange, Setup, Step};
+use kickstage_config::{Result, Text};
+use kickstage_sys::mount::attribute;
+use kickstage_sys::process::clone;
+use oci_spec::runtime::{Linux, Spec};
+
+/// Decides the three batches.
+pub(crate) fn decide(
+    bundle: &Bundle,
+    request: &Request,
+    namespaces: &Namespaces,
+    host: &cgroup::CgroupHost,
+    cgroup_plan: &CgroupPlan,
+) -> Result<Setup> {
+    let spec = &bundle.spec;
+    let mut setup = Setup::default();
+    if namespaces.separates(clone::NEWNS) {
+        let propagation = host_propagation(spec)?;
+        let isolate_parent = propagation & libc::MS_SHARED != 0;
+        setup.early.push(step("/linux/rootfsPropagation", Op::Propagation { flags: propagation }));
+        let path = bundle.rootfs.clone();
+        let rootfs = if bundle.over_host {
+            Op::OverlayRootfs { scratch: path }
+        } else {
+            Op::Rootfs { path, isolate_parent }
+        };
+        setup.early.push(step("/root/path", rootfs));
+    } else {
+        refuse_changes_of_the_host(spec)?;
+        setup.early.push(step("/root/path", Op::RootfsInPlace { path: bundle.rootfs.clone() }));
+    }
+    let dev = mounts(bundle, namespaces, host, cgroup_plan, &mut setup)?;
+    kernel_values(spec, namespaces, &mut setup.early)?;
+    if dev != Dev::Bound {
+        setup.mounts.push(step("/linux/devices", Op::Devices { nodes: devices::decide(spec)? }));
+        let link = |(path, target)| (Text::from_literal(path), Text::from_literal(target));
+        let links = devices::LINKS.into_iter().map(link).collect();
+        setup.mounts.push(step("", Op::Symlinks { links }));
+    }
+    if dev == Dev::Readonly {
+        let change = AttributeChange { set: attribute::RDONLY, clear: 0, recursive: false };
+        let path = Text::from_literal("/dev");
+        setup.enter.push(step("/mounts", Op::Attributes { path, change }));
+    }
+    cover(spec, &mut setup.enter)?;
+    enter(spec, request, namespaces, &mut setup.enter)?;
+    Ok(setup)
+}
+
+fn step(key: &str, op: Op) -> Step {
+    Step { key: key.into(), op }
+}
+
+fn linux(spec: &Spec) -> Option<&Linux> {
+    spec.linux().as_ref()
+}
+
+/// What config.json mounts on /dev.
+#[derive(PartialEq, Eq)]
+enum Dev {
+    /// Nothing, or a file system in which we make devices.
+    Ours,
+    /// The same, to be made read-only in the end.
+    Readonly,
+    /// A directory of the host: it is left alone.
+    Bound,
+}
+
+/// In the order of config.json. What comes before the first mount that shows cgroups need not
+/// wait until the process is in its own.
+fn mounts(
+    bundle: &Bundle,
+    namespaces: &Namespaces,
+    host: &cgroup::CgroupHost,
+    cgroup_plan: &CgroupPlan,
+    setup: &mut Setup,
+) -> Result<Dev> {
+    let mut dev = Dev::Ours;
+    let mut batch = &mut setup.early;
+    for (index, entry) in bundle.spec.mounts().iter().flatten().enumerate() {
+        let mut wanted = Wanted::read(index, entry)?;
+        if wanted.target == "/dev" {
+            dev = match (wanted.is_bind(), wanted.take_readonly()) {
+                (true, _) => Dev::Bound,
+                (false, true) => Dev::Readonly,
+                (false, false) => Dev::Ours,
+            };
+        }
+        if wanted.shows_cgroups() {
+            batch = &mut setup.mounts;
+        }
+        batch.extend(wanted.steps(&bundle.path, namespaces, host, cgroup_plan)?);
+    }
+    Ok(dev)
+}
+
+/// Host name and kernel parameters: they depend on nothing.
+fn kernel_values(spec: &Spec, namespaces: &Namespaces, batch: &mut Vec<Step>) -> Result<()> {
+    let names = [
+        ("/hostname", spec.hostname(), Op::Hostname { name: String::new() }),
+        ("/domainname", spec.domainname(), Op::Domainname { name: String::new() }),
+    ];
+    for (pointer, name, op) in names {
+        let Some(name) = name.clone().filter(|name| !name.is_empty()) else { continue };
+        if !namespaces.separates(clone::NEWUTS) {
+            return Err(invalid(pointer, "it needs a uts namespace")
+                .remedy("without one it would rename the host"));
+        }
+        if name.len() > 64 {
+            return Err(invalid(pointer, "it is longer than 64 bytes"));
+        }
+        batch.push(step(
+            pointer,
+            match op {
+                Op::Hostname { .. } => Op::Hostname { name },
+                _ => Op::Domainname { name },
+            },
+        ));
+    }
+    let values = sysctl::decide(spec, namespaces)?;
+    if !values.is_empty() {
+        batch.push(step("/linux/sysctl", Op::Sysctl { values }));
+    }
+    if namespaces.creates(clone::NEWNET) {
+        batch.push(step("", Op::Loopback));
+    }
+    Ok(())
+}
+
+/// Read-only first: a mask is not to be copied by the bind mount that makes its tree read-only.
+fn cover(spec: &Spec, batch: &mut Vec<Step>) -> Result<()> {
+    let Some(linux) = linux(spec) else { return Ok(()) };
+    let paths = |pointer: &str, list: &[String]| {
+        let list: Vec<String> = list.iter().map(|path| clean(path)).collect();
+        texts(pointer, &list)
+    };
+    if let Some(list) = linux.readonly_paths().as_deref().filter(|list| !list.is_empty()) {
+        let paths = paths("/linux/readonlyPaths", list)?;
+        batch.push(step("/linux/readonlyPaths", Op::Readonly { paths }));
+    }
+    if let Some(list) = linux.masked_paths().as_deref().filter(|list| !list.is_empty()) {
+        let paths = paths("/linux/maskedPaths", list)?;
+        batch.push(step("/linux/maskedPaths", Op::Mask { paths }));
+    }
+    Ok(())
+}
+
+fn enter(
+    spec: &Spec,
+    request: &Request,
+    namespaces: &Namespaces,
+    batch: &mut Vec<Step>,
+) -> Result<()> {
+    let cwd = spec.process().as_ref().map(|process| process.cwd());
+    if let Some(cwd) = cwd.filter(|cwd| cwd.parent().is_some()) {
+        // before the root is read-only; who names a directory expects to be in it
+        let path =
+            text::text("/process/cwd", &clean(&text::path("/process/cwd", cwd)?.to_string()))?;
+        batch.push(step("/process/cwd", Op::Directory { path, mode: 0o755 }));
+    }
+    let way = match (namespaces.separates(clone::NEWNS), request.no_pivot) {
+        (false, _) => RootChange::Chroot,
+        (true, true) => RootChange::Move,
+        (true, false) => RootChange::Pivot,
+    };
+    let readonly = spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
+    let propagation = named_propagation(spec)?.map_or(0, |flags| flags & !libc::MS_REC);
+    batch.push(step("/root", Op::EnterRoot { way, propagation, readonly }));
+    Ok(())
+}
+
+/// runtime-spec, config-linux.md, "Rootfs Mount Propagation".
+fn named_propagation(spec: &Spec) -> Result<Option<u64>> {
+    let name = linux(spec).and_then(|linux| linux.rootfs_propagation().as_deref());
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+    match crate::mount_options::meaning(name) {
+        Some(crate::mount_options::Meaning::Propagation(flags)) => Ok(Some(flags)),
+        _ => Err(invalid("/linux/rootfsPropagation", format!("{name:?} is no propagation"))
+            .remedy("use private, slave, shared or unbindable, or r before one of them")),
+    }
+}
+
+/// What happens to the copies of the host's mounts: nothing that the container mounts may
+/// reach the host unless config.json shares it.
+pub(crate) fn host_propagation(spec: &Spec) -> Result<u64> {
+    Ok(match named_propagation(spec)? {
+        None => libc::MS_SLAVE | libc::MS_REC,
+        // an unbindable tree could not become the new root
+        Some(flags) if flags & libc::MS_UNBINDABLE != 0 => libc::MS_PRIVATE | libc::MS_REC,
+        Some(flags) => flags | libc::MS_REC,
+    })
+}
+
+/// Without a mount namespace every mount would be the host's.
+fn refuse_changes_of_the_host(spec: &Spec) -> Result<()> {
+    let list = |list: Option<&Vec<String>>| list.is_some_and(|list| !list.is_empty());
+    let linux = linux(spec);
+    let asked = [
+        ("/mounts", spec.mounts().as_ref().is_some_and(|mounts| !mounts.is_empty())),
+        ("/root/readonly", spec.root().as_ref().is_some_and(|root| root.readonly() == Some(true))),
+        ("/linux/maskedPaths", list(linux.and_then(|linux| linux.masked_paths().as_ref()))),
+        ("/linux/readonlyPaths", list(linux.and_then(|linux| linux.readonly_paths().as_ref()))),
+        (
+            "/linux/rootfsPropagation",
+            linux.is_some_and(|linux| linux.rootfs_propagation().is_some()),
+        ),
+    ];
+    match asked.iter().find(|(_, asked)| *asked) {
+        Some((pointer, _)) => {
+            Err(invalid(pointer, "there is no mount namespace: it would change the host")
+                .remedy("add {\"type\": \"mount\"} to /linux/namespaces"))
+        }
+        None => Ok(()),
+    }
+}
