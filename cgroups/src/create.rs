@@ -152,7 +152,7 @@ fn refuse_in_use(group: &Group, dir: FdRef<'_>) -> Result<()> {
         "read the processes of",
         &group.path,
     )?;
-    let count = procs.iter().filter(|byte| **byte == b'\n').count();
+    let count = procs.split(|byte| *byte == b'\n').count() - 1;
     if count == 0 {
         return Ok(());
     }

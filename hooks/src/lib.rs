@@ -30,7 +30,7 @@ const PATIENCE: u32 = 600;
 /// that fails. Each gets `state` as JSON on its stdin (runtime-spec, config.md, "POSIX-platform
 /// Hooks").
 pub fn run(moment: &str, hooks: &[Hook], state: &State) -> Result<()> {
-    run_each(moment, hooks, state, |error| Err(error))
+    run_each(moment, hooks, state, Err)
 }
 
 /// Runs all of them; what fails is only told to `warn`. For poststart and poststop.

@@ -43,7 +43,7 @@ fn a_failure_quotes_the_output_and_names_the_hook() {
 #[test]
 fn a_hook_over_its_time_is_killed_with_all_it_started() {
     let error = failure("sleep 60 & echo $!; wait", Some(1));
-    let cause = error.cause.unwrap();
+    let cause = error.cause.clone().unwrap();
     assert!(cause.starts_with("did not end within 1 s and was killed: "), "{cause}");
     let sleeper: i32 = cause.rsplit(' ').next().unwrap().parse().unwrap();
     // killed with its group; our subreaper or init reaps it

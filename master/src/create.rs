@@ -84,7 +84,7 @@ fn make(
     if plan.goal == Goal::Running {
         start(assembly, &ours, &state)?;
     }
-    relay.map(receive_terminal).transpose()
+    relay.as_ref().map(receive_terminal).transpose()
 }
 
 /// A pair of which one end goes into the container when we relay the terminal ourselves.
@@ -99,7 +99,7 @@ fn console_ends(console: Console) -> Result<(Option<Fd>, Option<Fd>)> {
     }
 }
 
-fn receive_terminal(relay: Fd) -> Result<Fd> {
+fn receive_terminal(relay: &Fd) -> Result<Fd> {
     let (_, terminal) =
         socket::receive(relay.borrow(), 64).during(Role::Master, "receive the terminal")?;
     terminal.ok_or_else(|| {

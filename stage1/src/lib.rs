@@ -7,7 +7,6 @@
 
 mod bundle;
 mod capabilities;
-#[path = "/tmp/mycg/stage1cg/mod.rs"]
 pub mod cgroup;
 mod devices;
 mod embedded;
@@ -17,6 +16,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod refuse;
+pub mod seccomp;
 mod setup;
 mod sysctl;
 mod text;

@@ -57,7 +57,7 @@ fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
-        let mut text = |parser: &mut lexopt::Parser| {
+        let text = |parser: &mut lexopt::Parser| {
             Text::new(parser.value()?.string()?).map_err(|_| lexopt::Error::from("a NUL"))
         };
         match argument {

@@ -2,14 +2,14 @@
 
 use crate::namespaces::Namespaces;
 use crate::text::{self, invalid, texts};
-use crate::{Request, capabilities};
+use crate::{Request, capabilities, seccomp};
 use kickstage_config::plan::Hooks;
 use kickstage_config::process::{Console, ProcessSpec, Rlimit, Scheduler, Seccomp};
 use kickstage_config::{Result, Text};
 use kickstage_sys::process::clone;
 use oci_spec::runtime::{
     IOPriorityClass, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
-    PosixRlimitType, Process, Spec,
+    LinuxSeccompAction, PosixRlimitType, Process, Spec,
 };
 
 /// The model's name, the name in messages, and the number (getrlimit(2)).
@@ -140,8 +140,19 @@ fn keyring(id: &Text) -> Text {
 fn seccomp_filter(spec: &Spec) -> Result<Option<Seccomp>> {
     let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let Some(profile) = profile else { return Ok(None) };
-    let _ = profile;
-    Err(crate::refuse::not_enforced("/linux/seccomp"))
+    let notifies = profile.default_action() == LinuxSeccompAction::ScmpActNotify
+        || profile
+            .syscalls()
+            .iter()
+            .flatten()
+            .any(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify);
+    if notifies || profile.listener_path().is_some() || profile.listener_metadata().is_some() {
+        return Err(crate::refuse::not_enforced("/linux/seccomp/listenerPath"));
+    }
+    let filter =
+        seccomp::compile(profile).map_err(|refused| invalid(&refused.pointer, refused.message))?;
+    let program = filter.program.iter().map(|insn| (insn.code, insn.jt, insn.jf, insn.k)).collect();
+    Ok(Some(Seccomp { program, flags: u64::from(filter.flags) }))
 }
 
 fn personality(spec: &Spec) -> Result<Option<u32>> {

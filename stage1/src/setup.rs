@@ -158,7 +158,7 @@ fn enter(
     namespaces: &Namespaces,
     batch: &mut Vec<Step>,
 ) -> Result<()> {
-    let cwd = spec.process().as_ref().map(|process| process.cwd());
+    let cwd = spec.process().as_ref().map(oci_spec::runtime::Process::cwd);
     if let Some(cwd) = cwd.filter(|cwd| cwd.parent().is_some()) {
         // before the root is read-only; who names a directory expects to be in it
         let path =
@@ -170,7 +170,8 @@ fn enter(
         (true, true) => RootChange::Move,
         (true, false) => RootChange::Pivot,
     };
-    let readonly = spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
+    let readonly =
+        spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
     let propagation = named_propagation(spec)?.map_or(0, |flags| flags & !libc::MS_REC);
     batch.push(step("/root", Op::EnterRoot { way, propagation, readonly }));
     Ok(())

@@ -8,7 +8,7 @@ use kickstage_sys::{Errno, Fd, FdRef, socket, tty};
 
 /// Opens a pty of the container's own devpts, makes it the controlling terminal and the
 /// standard streams, and sends its other end to who asked for it.
-pub(crate) fn open(console: &Console, receiver: Option<Fd>) -> Result<()> {
+pub(crate) fn open(console: Console, receiver: Option<Fd>) -> Result<()> {
     let receiver = receiver.ok_or_else(|| {
         Error::new(Role::Stage2, "open a terminal")
             .because("there is nobody to take its other end")

@@ -96,7 +96,7 @@ fn prepare(
     helpers.set_up(&plan.setup.enter)?;
     helpers.set_up_done()?;
 
-    if let Some(console) = &spec.console {
+    if let Some(console) = spec.console {
         console::open(console, inherited.console_socket.take())?;
     }
     let program = become_the_user(spec)?;

@@ -3,6 +3,8 @@
 use crate::{Child, between};
 use alloc::ffi::CString;
 use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::Cell;
 use kickstage_config::starter::{IdMap, Privileges};
 use kickstage_config::{Context, Error, Result, Role};
@@ -47,11 +49,13 @@ impl MapsWritten {
     }
 }
 
-fn lines(map: &IdMap) -> alloc::string::String {
-    map.mappings()
+fn lines(map: &IdMap) -> String {
+    let lines: Vec<String> = map
+        .mappings()
         .iter()
         .map(|range| format!("{} {} {}\n", range.container_id, range.host_id, range.size))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 fn put(child: &Child, name: &str, value: &str, key: &str) -> Result<()> {

@@ -73,6 +73,7 @@ pub fn apply(terminal: FdRef<'_>, settings: &Settings) -> Result<()> {
 
 impl Settings {
     /// The same with every key passed through untouched (cfmakeraw(3)).
+    #[must_use]
     pub fn raw(&self) -> Self {
         let mut raw = *self;
         // SAFETY: changes only the struct.

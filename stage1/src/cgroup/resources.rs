@@ -4,7 +4,7 @@ use crate::refuse::not_enforced;
 use crate::text::invalid;
 use kickstage_config::cgroup::Setting;
 use kickstage_config::{Result, Text};
-use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources};
+use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
 
 /// Values and the controllers that they are for, in the order in which they must be written.
 #[derive(Default)]
@@ -16,7 +16,7 @@ impl Values {
         controller: &'static str,
         file: &'static str,
         key: &str,
-        value: impl ToString,
+        value: &dyn ToString,
     ) {
         let setting = Setting {
             file: Text::from_literal(file),
@@ -86,11 +86,15 @@ pub(super) fn v2(resources: &LinuxResources) -> Result<Values> {
 
 fn refuse_the_rest(resources: &LinuxResources) -> Result<()> {
     let network = resources.network().as_ref().is_some_and(|network| {
-        network.class_id().is_some() || network.priorities().as_ref().is_some_and(|list| !list.is_empty())
+        network.class_id().is_some()
+            || network.priorities().as_ref().is_some_and(|list| !list.is_empty())
     });
     let fields = [
-        ("blockIO", resources.block_io().as_ref().is_some_and(|io| *io != Default::default())),
-        ("hugepageLimits", resources.hugepage_limits().as_ref().is_some_and(|list| !list.is_empty())),
+        ("blockIO", resources.block_io().as_ref().is_some_and(|io| *io != LinuxBlockIo::default())),
+        (
+            "hugepageLimits",
+            resources.hugepage_limits().as_ref().is_some_and(|list| !list.is_empty()),
+        ),
         ("network", network),
         ("rdma", resources.rdma().as_ref().is_some_and(|map| !map.is_empty())),
     ];
@@ -133,17 +137,17 @@ fn memory_v1(memory: &LinuxMemory, values: &mut Values) -> Result<()> {
     ];
     for (key, file, value) in limits {
         if let Some(value) = value.filter(|value| *value != 0) {
-            values.push("memory", file, key, value);
+            values.push("memory", file, key, &value);
         }
     }
     if let Some(swappiness) = memory.swappiness() {
         if swappiness > 100 {
             return Err(invalid("/linux/resources/memory/swappiness", "it must be 0 to 100"));
         }
-        values.push("memory", "memory.swappiness", "memory/swappiness", swappiness);
+        values.push("memory", "memory.swappiness", "memory/swappiness", &swappiness);
     }
     if memory.disable_oom_killer() == Some(true) {
-        values.push("memory", "memory.oom_control", "memory/disableOOMKiller", 1);
+        values.push("memory", "memory.oom_control", "memory/disableOOMKiller", &1);
     }
     if memory.use_hierarchy() == Some(false) {
         return Err(invalid(
@@ -162,66 +166,70 @@ fn memory_v2(memory: &LinuxMemory, values: &mut Values) -> Result<()> {
         ("useHierarchy", memory.use_hierarchy() == Some(false)),
     ];
     if let Some((name, _)) = refused.iter().find(|(_, given)| *given) {
-        return Err(invalid(&format!("/linux/resources/memory/{name}"), "cgroup v2 has no such value"));
+        return Err(invalid(
+            &format!("/linux/resources/memory/{name}"),
+            "cgroup v2 has no such value",
+        ));
     }
     if let Some(limit) = memory.limit().filter(|limit| *limit != 0) {
-        values.push("memory", "memory.max", "memory/limit", or_max(limit));
+        values.push("memory", "memory.max", "memory/limit", &or_max(limit));
     }
     if let Some(swap) = memory.swap().filter(|swap| *swap != 0) {
         // the specification counts memory and swap together, the kernel swap alone
         let swap = if swap < 0 { swap } else { swap - memory.limit().unwrap_or(0) };
-        values.push("memory", "memory.swap.max", "memory/swap", or_max(swap));
+        values.push("memory", "memory.swap.max", "memory/swap", &or_max(swap));
     }
     if let Some(reservation) = memory.reservation().filter(|reservation| *reservation != 0) {
-        values.push("memory", "memory.low", "memory/reservation", or_max(reservation));
+        values.push("memory", "memory.low", "memory/reservation", &or_max(reservation));
     }
     Ok(())
 }
 
 fn cpu_v1(cpu: &LinuxCpu, values: &mut Values) {
     if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
-        values.push("cpu", "cpu.shares", "cpu/shares", shares);
+        values.push("cpu", "cpu.shares", "cpu/shares", &shares);
     }
     // a period before what is a part of it
     if let Some(period) = cpu.period().filter(|period| *period != 0) {
-        values.push("cpu", "cpu.cfs_period_us", "cpu/period", period);
+        values.push("cpu", "cpu.cfs_period_us", "cpu/period", &period);
     }
     if let Some(quota) = cpu.quota().filter(|quota| *quota != 0) {
-        values.push("cpu", "cpu.cfs_quota_us", "cpu/quota", quota);
+        values.push("cpu", "cpu.cfs_quota_us", "cpu/quota", &quota);
     }
     if let Some(burst) = cpu.burst() {
-        values.push("cpu", "cpu.cfs_burst_us", "cpu/burst", burst);
+        values.push("cpu", "cpu.cfs_burst_us", "cpu/burst", &burst);
     }
     if let Some(period) = cpu.realtime_period().filter(|period| *period != 0) {
-        values.push("cpu", "cpu.rt_period_us", "cpu/realtimePeriod", period);
+        values.push("cpu", "cpu.rt_period_us", "cpu/realtimePeriod", &period);
     }
     if let Some(runtime) = cpu.realtime_runtime().filter(|runtime| *runtime != 0) {
-        values.push("cpu", "cpu.rt_runtime_us", "cpu/realtimeRuntime", runtime);
+        values.push("cpu", "cpu.rt_runtime_us", "cpu/realtimeRuntime", &runtime);
     }
     if let Some(idle) = cpu.idle() {
-        values.push("cpu", "cpu.idle", "cpu/idle", idle);
+        values.push("cpu", "cpu.idle", "cpu/idle", &idle);
     }
 }
 
 fn cpu_v2(cpu: &LinuxCpu, values: &mut Values) -> Result<()> {
-    let realtime = cpu.realtime_period().unwrap_or(0) != 0 || cpu.realtime_runtime().unwrap_or(0) != 0;
+    let realtime =
+        cpu.realtime_period().unwrap_or(0) != 0 || cpu.realtime_runtime().unwrap_or(0) != 0;
     if realtime {
         return Err(invalid("/linux/resources/cpu/realtimeRuntime", "cgroup v2 has no such value"));
     }
     if let Some(idle) = cpu.idle() {
-        values.push("cpu", "cpu.idle", "cpu/idle", idle);
+        values.push("cpu", "cpu.idle", "cpu/idle", &idle);
     }
     if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
-        values.push("cpu", "cpu.weight", "cpu/shares", weight(shares));
+        values.push("cpu", "cpu.weight", "cpu/shares", &weight(shares));
     }
     let quota = cpu.quota().filter(|quota| *quota != 0);
     let period = cpu.period().filter(|period| *period != 0);
     if quota.is_some() || period.is_some() {
         let (quota, period) = (or_max(quota.unwrap_or(-1)), period.unwrap_or(100_000));
-        values.push("cpu", "cpu.max", "cpu/quota", format!("{quota} {period}"));
+        values.push("cpu", "cpu.max", "cpu/quota", &format!("{quota} {period}"));
     }
     if let Some(burst) = cpu.burst() {
-        values.push("cpu", "cpu.max.burst", "cpu/burst", burst);
+        values.push("cpu", "cpu.max.burst", "cpu/burst", &burst);
     }
     Ok(())
 }
@@ -233,7 +241,7 @@ fn weight(shares: u64) -> u64 {
         0..=2 => 1,
         262_144.. => 10_000,
         shares => {
-            let log = (shares as f64).log2();
+            let log = f64::from(u32::try_from(shares).unwrap_or(u32::MAX)).log2();
             let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
             10f64.powf(exponent).ceil() as u64
         }
@@ -241,13 +249,10 @@ fn weight(shares: u64) -> u64 {
 }
 
 fn cpuset(cpu: &LinuxCpu, values: &mut Values) {
-    let lists = [
-        ("cpu/cpus", "cpuset.cpus", cpu.cpus()),
-        ("cpu/mems", "cpuset.mems", cpu.mems()),
-    ];
+    let lists = [("cpu/cpus", "cpuset.cpus", cpu.cpus()), ("cpu/mems", "cpuset.mems", cpu.mems())];
     for (key, file, list) in lists {
         if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
-            values.push("cpuset", file, key, list);
+            values.push("cpuset", file, key, &list);
         }
     }
 }
@@ -259,7 +264,7 @@ fn pids(resources: &LinuxResources, values: &mut Values) {
             limit if limit < 0 => "max".into(),
             limit => limit.max(1).to_string(),
         };
-        values.push("pids", "pids.max", "pids/limit", limit);
+        values.push("pids", "pids.max", "pids/limit", &limit);
     }
 }
 
@@ -308,7 +313,8 @@ mod tests {
         let memory = LinuxMemoryBuilder::default().limit(100).swap(250).build().unwrap();
         let mut values = Values::default();
         memory_v2(&memory, &mut values).unwrap();
-        let written: Vec<_> = values.into_settings().map(|(_, s)| (s.file.to_string(), s.value)).collect();
+        let written: Vec<_> =
+            values.into_settings().map(|(_, s)| (s.file.to_string(), s.value)).collect();
         let wanted = [("memory.max", "100"), ("memory.swap.max", "150")];
         assert_eq!(written, wanted.map(|(file, value)| (file.to_string(), value.to_string())));
     }

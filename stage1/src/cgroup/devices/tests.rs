@@ -86,7 +86,8 @@ fn of_json(devices: &str) -> Result<Rules> {
 #[test]
 fn the_common_rules_become_the_common_lines() {
     let rules = of_json(r#"[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]"#).unwrap();
-    let lines: Vec<String> = settings(&rules).into_settings().map(|(_, s)| format!("{} {}", s.file, s.value)).collect();
+    let lines: Vec<String> =
+        settings(&rules).into_settings().map(|(_, s)| format!("{} {}", s.file, s.value)).collect();
     assert_eq!(lines[0], "devices.deny a");
     assert!(lines.contains(&"devices.allow c 10:229 rw".to_string()));
     assert!(lines.contains(&"devices.allow c *:* m".to_string()));

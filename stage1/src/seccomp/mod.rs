@@ -1,0 +1,110 @@
+//! From a seccomp profile to one filter.
+//!
+//! System calls with the same answer that lie side by side become one range; ranges are found
+//! by halves. The kernel runs a filter once for each system call when it is loaded, and again at
+//! each call that is not always allowed, so what counts is how deep the program is, not how long.
+//!
+//! What the answers are follows runc with libseccomp:
+//! * a rule whose action is the default's is left out;
+//! * rules with conditions come before a rule without; conditions of one rule must all hold,
+//!   unless two are about the same argument: then each is a rule of its own;
+//! * a foreign architecture that this machine can execute is killed unless it is listed;
+//! * calls newer than the newest that the profile names are answered with ENOSYS, not with the
+//!   default, if that denies: a C library then falls back to an older call.
+//!
+//! Different from libseccomp: on i386 the names of the socket family mean these calls alone, and
+//! not also `socketcall`.
+
+mod dispatch;
+mod rules;
+mod syscalls;
+
+use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompFilterFlag};
+use rules::{Family, Policy};
+use seccompiler::sock_filter;
+
+/// A filter for seccomp(2).
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// The program.
+    pub program: Vec<sock_filter>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub flags: u32,
+    /// Names of the profile that no table here knows; they have no effect.
+    pub unknown: Vec<String>,
+}
+
+/// Why a profile can't be compiled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// JSON pointer of the value.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Refused {
+    pub(crate) fn new(pointer: &str, message: impl Into<String>) -> Self {
+        Self { pointer: format!("/linux/seccomp{pointer}"), message: message.into() }
+    }
+}
+
+/// The kernel's limit (linux/bpf_common.h, `BPF_MAXINSNS`).
+const MAX_INSNS: usize = 4096;
+
+/// Compiles a profile.
+pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, Refused> {
+    let families = families(profile)?;
+    let policy = Policy::read(profile)?;
+    let program = dispatch::program(&policy, &families)?;
+    if program.len() > MAX_INSNS {
+        let message = format!("{} instructions, and the kernel takes {MAX_INSNS}", program.len());
+        return Err(Refused::new("/syscalls", message));
+    }
+    Ok(Filter { program, flags: flags(profile), unknown: policy.unknown() })
+}
+
+/// The architectures that this machine can execute among those of the profile; its own if it
+/// lists none.
+fn families(profile: &LinuxSeccomp) -> Result<Vec<Family>, Refused> {
+    let listed = profile.architectures().as_deref().unwrap_or_default();
+    let mut families = Vec::new();
+    for arch in listed {
+        match arch {
+            Arch::ScmpArchNative | Arch::ScmpArchX86_64 => families.push(Family::X86_64),
+            Arch::ScmpArchX86 => families.push(Family::X86),
+            Arch::ScmpArchX32 => families.push(Family::X32),
+            // the kernel of this machine never reports it
+            _ => {}
+        }
+    }
+    if listed.is_empty() {
+        families.push(Family::X86_64);
+    }
+    families.dedup();
+    if families.is_empty() {
+        return Err(Refused::new("/architectures", "none of them is this machine's"));
+    }
+    Ok(families)
+}
+
+/// Without a word about flags a filter does not turn on the mitigation of speculation, as in
+/// runc and crun: it costs much and was meant for other filters.
+fn flags(profile: &LinuxSeccomp) -> u32 {
+    const TSYNC: u32 = 1;
+    const LOG: u32 = 2;
+    const SPEC_ALLOW: u32 = 4;
+    const WAIT_KILLABLE_RECV: u32 = 32;
+    let Some(flags) = profile.flags() else { return SPEC_ALLOW };
+    flags.iter().fold(0, |all, flag| {
+        all | match flag {
+            LinuxSeccompFilterFlag::SeccompFilterFlagLog => LOG,
+            LinuxSeccompFilterFlag::SeccompFilterFlagTsync => TSYNC,
+            LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => SPEC_ALLOW,
+            LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => WAIT_KILLABLE_RECV,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+use super::dispatch::{AND, JUMP, JUMP_EQ, JUMP_GE, JUMP_GT, LOAD, RETURN};
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+/// What the kernel does with a filter, for one call.
+fn execute(program: &[sock_filter], arch: u32, number: u32, args: [u64; 6]) -> u32 {
+    let mut data = vec![number, arch, 0, 0];
+    data.extend(args.iter().flat_map(|arg| [*arg as u32, (*arg >> 32) as u32]));
+    let (mut at, mut accumulator) = (0, 0);
+    loop {
+        let insn = &program[at];
+        at += 1;
+        let taken = match insn.code {
+            LOAD => {
+                accumulator = data[insn.k as usize / 4];
+                continue;
+            }
+            AND => {
+                accumulator &= insn.k;
+                continue;
+            }
+            JUMP => {
+                at += insn.k as usize;
+                continue;
+            }
+            RETURN => return insn.k,
+            JUMP_EQ => accumulator == insn.k,
+            JUMP_GT => accumulator > insn.k,
+            JUMP_GE => accumulator >= insn.k,
+            other => panic!("operation {other:#x}"),
+        };
+        at += usize::from(if taken { insn.jt } else { insn.jf });
+    }
+}
+
+const X86_64: u32 = 0xc000_003e;
+const I386: u32 = 0x4000_0003;
+const ALLOW: u32 = 0x7fff_0000;
+const EPERM: u32 = 0x0005_0001;
+const ENOSYS: u32 = 0x0005_0000 | 38;
+
+fn profile(value: serde_json::Value) -> LinuxSeccomp {
+    serde_json::from_value(value).unwrap()
+}
+
+fn deny_but(syscalls: serde_json::Value) -> Vec<sock_filter> {
+    compile(&profile(json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": syscalls })))
+        .unwrap()
+        .program
+}
+
+#[test]
+fn listed_calls_are_allowed_and_others_denied() {
+    let program = deny_but(json!([
+        { "names": ["read", "write", "mseal", "no_such_call"], "action": "SCMP_ACT_ALLOW" }
+    ]));
+    let run = |number| execute(&program, X86_64, number, [0; 6]);
+    assert_eq!([run(0), run(1), run(2), run(462)], [ALLOW, ALLOW, EPERM, ALLOW]);
+    assert_eq!(run(463), ENOSYS, "newer than the newest of the profile");
+    assert_eq!(run(0x4000_0000), 0, "x32 is not listed");
+    assert_eq!(execute(&program, I386, 3, [0; 6]), 0, "i386 is not listed");
+}
+
+#[test]
+fn every_listed_architecture_has_its_own_numbers() {
+    let filter = compile(&profile(json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_ARM"],
+        "syscalls": [{ "names": ["mount"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13 }],
+    })))
+    .unwrap();
+    let run = |arch, number| execute(&filter.program, arch, number, [0; 6]);
+    let denied = 0x0005_0000 | 13;
+    assert_eq!([run(X86_64, 165), run(X86_64, 164)], [denied, ALLOW]);
+    assert_eq!([run(I386, 21), run(I386, 22)], [denied, ALLOW]);
+    assert_eq!([run(X86_64, 0x4000_0000 | 165), run(X86_64, 0x4000_0000)], [denied, ALLOW]);
+    assert_eq!(run(0x4000_0028, 21), 0, "arm never happens here");
+}
+
+#[test]
+fn two_conditions_on_one_argument_are_alternatives() {
+    let program = deny_but(json!([{
+        "names": ["personality"], "action": "SCMP_ACT_ALLOW",
+        "args": [{ "index": 0, "value": 0, "op": "SCMP_CMP_EQ" },
+                 { "index": 0, "value": 8, "op": "SCMP_CMP_EQ" }],
+    }]));
+    let run = |value| execute(&program, X86_64, 135, [value, 0, 0, 0, 0, 0]);
+    assert_eq!([run(0), run(8), run(1), run(1 << 32)], [ALLOW, ALLOW, EPERM, EPERM]);
+}
+
+#[test]
+fn an_argument_beyond_the_sixth_is_refused_by_its_pointer() {
+    let refused = compile(&profile(json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_KILL",
+                       "args": [{ "index": 6, "value": 0, "op": "SCMP_CMP_EQ" }] }],
+    })))
+    .unwrap_err();
+    assert_eq!(refused.pointer, "/linux/seccomp/syscalls/0/args/0/index");
+}
+
+fn holds(op: &str, value: u64, two: u64, arg: u64) -> bool {
+    match op {
+        "SCMP_CMP_EQ" => arg == value,
+        "SCMP_CMP_NE" => arg != value,
+        "SCMP_CMP_LT" => arg < value,
+        "SCMP_CMP_LE" => arg <= value,
+        "SCMP_CMP_GT" => arg > value,
+        "SCMP_CMP_GE" => arg >= value,
+        _ => arg & value == two & value,
+    }
+}
+
+fn operator() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "SCMP_CMP_EQ",
+        "SCMP_CMP_NE",
+        "SCMP_CMP_LT",
+        "SCMP_CMP_LE",
+        "SCMP_CMP_GT",
+        "SCMP_CMP_GE",
+        "SCMP_CMP_MASKED_EQ",
+    ])
+}
+
+/// Values whose halves collide often.
+fn word() -> impl Strategy<Value = u64> {
+    (0u64..3, 0u64..3, any::<bool>())
+        .prop_map(|(high, low, far)| high << 32 | if far { 0xffff_fffe + low.min(1) } else { low })
+}
+
+proptest! {
+    #[test]
+    fn all_operators_compare_all_64_bits(
+        first in (operator(), word(), word()),
+        second in (operator(), word(), word()),
+        args in [word(), word()],
+    ) {
+        let program = deny_but(json!([{
+            "names": ["ioctl"], "action": "SCMP_ACT_ALLOW",
+            "args": [
+                { "index": 1, "value": first.1, "valueTwo": first.2, "op": first.0 },
+                { "index": 3, "value": second.1, "valueTwo": second.2, "op": second.0 },
+            ],
+        }]));
+        let ran = execute(&program, X86_64, 16, [9, args[0], 9, args[1], 9, 9]);
+        let both = holds(first.0, first.1, first.2, args[0])
+            && holds(second.0, second.1, second.2, args[1]);
+        prop_assert_eq!(ran, if both { ALLOW } else { EPERM });
+    }
+
+    #[test]
+    fn any_set_of_names_gets_its_answer_and_no_other_call_does(
+        picked in prop::collection::btree_set(0usize..syscalls::X86_64.len(), 0..120),
+    ) {
+        let names: Vec<&str> = picked.iter().map(|at| syscalls::X86_64[*at].0).collect();
+        let numbers: Vec<u32> = picked.iter().map(|at| syscalls::X86_64[*at].1).collect();
+        let newest = numbers.iter().copied().max().unwrap_or(0);
+        let program = deny_but(json!([{ "names": names, "action": "SCMP_ACT_ALLOW" }]));
+        for number in 0..600 {
+            let wanted = match number {
+                number if numbers.contains(&number) => ALLOW,
+                number if number > newest => ENOSYS,
+                _ => EPERM,
+            };
+            prop_assert_eq!(execute(&program, X86_64, number, [0; 6]), wanted, "{}", number);
+        }
+    }
+}
+
+#[test]
+fn the_kernel_takes_a_filter_and_follows_it() {
+    use kickstage_sys::process::{self, Exit, Forked};
+    let program = compile(&profile(json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["getppid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77 }],
+    })))
+    .unwrap()
+    .program;
+    let program: Vec<kickstage_sys::seccomp::Insn> = program
+        .iter()
+        .map(|insn| kickstage_sys::seccomp::Insn {
+            code: insn.code,
+            jt: insn.jt,
+            jf: insn.jf,
+            k: insn.k,
+        })
+        .collect();
+    match process::fork(0, None).unwrap() {
+        Forked::Child => {
+            let loaded = process::no_new_privileges()
+                .and_then(|()| kickstage_sys::seccomp::load(&program, 0).map(drop));
+            // SAFETY: getppid takes nothing and, unfiltered, never fails.
+            let denied = unsafe { libc::syscall(libc::SYS_getppid) } == -1
+                && kickstage_sys::Errno::last().0 == 77;
+            process::exit(i32::from(!(loaded.is_ok() && denied)));
+        }
+        Forked::Parent(_, child) => assert_eq!(process::wait(child.borrow()), Ok(Exit::Code(0))),
+    }
+}
