@@ -1,96 +1,138 @@
 //! Making the cgroups of a container.
 
 use crate::tree;
+use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::file::{self, Entry};
+use kickstage_sys::file;
 use kickstage_sys::{Errno, Fd, FdRef, bpf};
 
-/// The cgroups of a container that is being made.
-pub struct Created {
-    open: Vec<(CgroupDir, Fd)>,
-    device_program: Vec<u64>,
-    device_key: alloc::string::String,
+/// The places of a container's cgroups: nothing has been made.
+pub struct Prepared<'a> {
+    plan: &'a CgroupPlan,
+    places: Vec<Place>,
 }
 
-/// Makes the directories and writes the settings. A failure leaves nothing behind.
-pub fn create(plan: &CgroupPlan) -> Result<Created> {
-    let mut created = Created {
-        open: Vec::with_capacity(plan.groups.len()),
-        device_program: plan.device_program.clone(),
-        device_key: plan.device_key.clone(),
-    };
-    for group in &plan.groups {
-        let made = make(group).and_then(|(dir, fd)| {
-            let result = settle(group, fd.borrow());
-            created.open.push((dir, fd));
-            result
-        });
-        if let Err(error) = made {
-            let _ = crate::remove(&created.dirs());
-            return Err(error);
+/// How far the path of a cgroup exists.
+struct Place {
+    /// The mount, and what is there of the path below it.
+    there: Vec<Fd>,
+    /// The rest.
+    missing: Vec<CString>,
+}
+
+/// The cgroups of a container that is being made.
+pub struct Created<'a> {
+    plan: &'a CgroupPlan,
+    open: Vec<(CgroupDir, Fd)>,
+}
+
+/// Looks for the places. What will be made can be written down before it is.
+pub fn prepare(plan: &CgroupPlan) -> Result<Prepared<'_>> {
+    let places = plan.groups.iter().map(Place::find).collect::<Result<_>>()?;
+    Ok(Prepared { plan, places })
+}
+
+impl<'a> Prepared<'a> {
+    /// What [`Self::create`] will make: to be removed if we are killed meanwhile. A cgroup that
+    /// exists is not in it: it may be somebody else's.
+    pub fn dirs(&self) -> Vec<CgroupDir> {
+        let fresh = self.plan.groups.iter().zip(&self.places);
+        fresh.filter(|(_, place)| !place.missing.is_empty()).map(|(g, p)| p.record(g)).collect()
+    }
+
+    /// Makes the directories and writes the settings. A failure leaves nothing behind.
+    pub fn create(self) -> Result<Created<'a>> {
+        let mut created = Created { plan: self.plan, open: Vec::with_capacity(self.places.len()) };
+        for (group, place) in self.plan.groups.iter().zip(self.places) {
+            let record = place.record(group);
+            let made = place.make(group).and_then(|dir| {
+                let settled = settle(group, dir.borrow());
+                created.open.push((record.clone(), dir));
+                settled
+            });
+            if let Err(error) = made {
+                let mut dirs = created.dirs();
+                dirs.push(record);
+                dirs.retain(|dir| dir.made > 0);
+                let _ = crate::remove(&dirs);
+                return Err(error);
+            }
+        }
+        Ok(created)
+    }
+}
+
+impl Place {
+    fn find(group: &Group) -> Result<Self> {
+        let mut there = alloc::vec![tree::open_mount(&group.mount, group.version)?];
+        let mut names = tree::names(&group.path).into_iter();
+        let mut missing = Vec::new();
+        for name in names.by_ref() {
+            let last = there.last().expect("it begins with the mount");
+            match tree::open_below(last.borrow(), &name) {
+                Ok(below) => there.push(below),
+                Err(Errno(libc::ENOENT)) => {
+                    missing.push(name);
+                    break;
+                }
+                Err(errno) => return Err(denied(group, errno)),
+            }
+        }
+        missing.extend(names);
+        Ok(Self { there, missing })
+    }
+
+    fn record(&self, group: &Group) -> CgroupDir {
+        CgroupDir {
+            version: group.version,
+            controllers: group.controllers.clone(),
+            mount: group.mount.clone(),
+            path: group.path.clone(),
+            made: self.missing.len() as u32,
         }
     }
-    Ok(created)
-}
 
-/// Makes the directories of one hierarchy.
-fn make(group: &Group) -> Result<(CgroupDir, Fd)> {
-    let mut dir = tree::open_mount(&group.mount, group.version)?;
-    let names = tree::names(&group.path);
-    let mut made = 0;
-    for (index, name) in names.iter().enumerate() {
-        if group.version == Version::V2 {
+    fn make(mut self, group: &Group) -> Result<Fd> {
+        let leaf_exists = self.missing.is_empty();
+        // not in the cgroup itself: it has processes
+        let above = if leaf_exists { self.there.len() - 1 } else { self.there.len() };
+        for dir in &self.there[..above] {
             enable(group, dir.borrow())?;
         }
-        // most often everything but the last is there
-        let fresh = match file::mkdir(dir.borrow(), name, 0o755) {
-            Ok(()) => true,
-            Err(Errno(libc::EEXIST)) => false,
-            Err(errno) => {
-                remove_made(group, &names[..index], made);
-                return Err(denied(group, errno));
+        let mut dir = self.there.pop().expect("it begins with the mount");
+        if leaf_exists {
+            refuse_in_use(group, dir.borrow())?;
+        }
+        let last = self.missing.len().wrapping_sub(1);
+        for (index, name) in self.missing.iter().enumerate() {
+            match file::mkdir(dir.borrow(), name, 0o755) {
+                // somebody else may have made a directory above ours meanwhile
+                Err(Errno(libc::EEXIST)) if index != last => {}
+                other => other.map_err(|errno| denied(group, errno))?,
             }
-        };
-        made = if fresh { made + 1 } else { 0 };
-        let below =
-            tree::open_below(dir.borrow(), name).during_on(Role::Cgroups, "open", &group.path)?;
-        if fresh && group.version == Version::V1 && group.controllers == "cpuset" {
-            inherit_cpuset(dir.borrow(), below.borrow()).during_on(
+            let below = tree::open_below(dir.borrow(), name).during_on(
                 Role::Cgroups,
-                "initialise cpuset",
+                "open",
                 &group.path,
             )?;
+            if group.version == Version::V1 && group.controllers == "cpuset" {
+                inherit_cpuset(dir.borrow(), below.borrow()).during_on(
+                    Role::Cgroups,
+                    "initialise cpuset",
+                    &group.path,
+                )?;
+            }
+            dir = below;
+            if index != last {
+                enable(group, dir.borrow())?;
+            }
         }
-        dir = below;
-    }
-    if made == 0 {
-        refuse_in_use(group, dir.borrow())?;
-    }
-    let record = CgroupDir {
-        version: group.version,
-        controllers: group.controllers.clone(),
-        mount: group.mount.clone(),
-        path: group.path.clone(),
-        made,
-    };
-    Ok((record, dir))
-}
-
-fn remove_made(group: &Group, names: &[alloc::ffi::CString], made: u32) {
-    let Ok(mut dir) = tree::open_mount(&group.mount, group.version) else { return };
-    let mut parents = Vec::new();
-    for name in names {
-        let Ok(below) = tree::open_below(dir.borrow(), name) else { return };
-        parents.push((dir, name));
-        dir = below;
-    }
-    for (parent, name) in parents.iter().rev().take(made as usize) {
-        let _ = file::unlink(parent.borrow(), name, Entry::Directory);
+        Ok(dir)
     }
 }
 
@@ -186,7 +228,7 @@ fn unsettled(group: &Group, setting: &Setting, errno: Errno) -> Error {
     }
 }
 
-impl Created {
+impl Created<'_> {
     /// What has to be written down, to be removed later.
     pub fn dirs(&self) -> Vec<CgroupDir> {
         self.open.iter().map(|(dir, _)| dir.clone()).collect()
@@ -214,13 +256,13 @@ impl Created {
 
     /// v2: puts the device rules into force.
     pub fn attach_devices(&self) -> Result<()> {
-        if self.device_program.is_empty() {
+        if self.plan.device_program.is_empty() {
             return Ok(());
         }
         let Some(cgroup) = self.clone_target() else { return Ok(()) };
         let load = || {
             let program: Vec<bpf::Insn> =
-                self.device_program.iter().map(|raw| insn(*raw)).collect();
+                self.plan.device_program.iter().map(|raw| insn(*raw)).collect();
             let program = bpf::load_device_program(&program)?;
             let mut ids = [0; 64];
             let count = bpf::attached_device_programs(cgroup, &mut ids)?;
@@ -234,7 +276,7 @@ impl Created {
         load().map_err(|errno: Errno| {
             let error = Error::new(Role::Cgroups, "attach the device rules")
                 .errno(errno)
-                .at(&self.device_key);
+                .at(&self.plan.device_key);
             match errno.0 {
                 libc::EPERM => {
                     error.remedy("eBPF needs CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN")

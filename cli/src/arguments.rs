@@ -37,9 +37,12 @@ impl Parsed {
         self.given(name).or_else(default).unwrap_or_default()
     }
 
-    /// A number, its default included.
+    /// A number, its default included; 0 for a flag that the command does not have.
     pub(crate) fn number(&self, name: &str) -> u32 {
-        self.choice(name).parse().expect("the parser and a test of the table have checked it")
+        match self.choice(name) {
+            "" => 0,
+            text => text.parse().expect("the parser and a test of the table have checked it"),
+        }
     }
 
     /// A path, made absolute.
@@ -200,7 +203,7 @@ impl Arguments {
     }
 
     fn text(&self, word: OsString) -> Result<String> {
-        word.into_string().map_err(|word| self.wrong(format!("{word:?} is not UTF-8")))
+        word.into_string().map_err(|word| self.wrong(format!("{} is not UTF-8", word.display())))
     }
 
     fn wrong(&self, cause: String) -> Error {

@@ -37,7 +37,7 @@ fn file_offset() -> Option<u64> {
     // SAFETY: the linker's symbol is the header of the running program, which is mapped whole
     // with its program headers; both stay mapped and unchanged.
     let (kind, segments) = unsafe {
-        let header = &*&raw const HEADER;
+        let header = &HEADER;
         let first = (base + header.e_phoff) as *const libc::Elf64_Phdr;
         (header.e_type, std::slice::from_raw_parts(first, usize::from(header.e_phnum)))
     };

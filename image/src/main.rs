@@ -76,7 +76,7 @@ fn run(assembly: &Assembly) -> Result<i32> {
         (Some(raw), Some(_)) => Console::Socket(inherit(raw, "the console socket")?),
         (None, Some(_)) => Console::Relay,
     };
-    kickstage_master::run(assembly, console, |inherited| {
+    kickstage_master::run(assembly, console, &[], |inherited| {
         kickstage_stage2::run(assembly, inherited, &mut Crew::new(assembly))
     })
 }

@@ -3,11 +3,12 @@
 use crate::store::StateDir;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use kickstage_config::record::CgroupDir;
+use kickstage_config::plan::Plan;
+use kickstage_config::record::{CgroupDir, Record};
 use kickstage_config::state::Status;
-use kickstage_config::{Assembly, Error, Level};
+use kickstage_config::{Assembly, Context, Error, Level, Result, Role, Timestamp};
 use kickstage_starter::Child;
-use kickstage_sys::process;
+use kickstage_sys::{identity, process};
 
 /// All that exists of a container so far.
 pub(crate) struct Existing {
@@ -19,6 +20,35 @@ pub(crate) struct Existing {
 impl Existing {
     pub(crate) const fn new(state: StateDir) -> Self {
         Self { state, cgroups: Vec::new(), child: None }
+    }
+
+    /// Writes down whom to kill and what to remove, before it can outlive us.
+    pub(crate) fn record(&self, plan: &Plan, cgroups: Vec<CgroupDir>) -> Result<()> {
+        let identify = |child: &Child| identity::of(child.pidfd.borrow(), child.pid);
+        let process = self
+            .child
+            .as_ref()
+            .map(identify)
+            .transpose()
+            .during(Role::Master, "identify the container process")?;
+        let record = Record {
+            oci_version: plan.oci_version.clone(),
+            id: plan.id.to_string(),
+            pid: self.child.as_ref().map_or(0, |child| child.pid),
+            process: process.map(Into::into),
+            boot_id: self.state.boot_id()?,
+            bundle: plan.bundle.to_string(),
+            rootfs: plan.rootfs.to_string(),
+            created: Timestamp::now(),
+            owner_uid: process::effective_uid(),
+            annotations: plan.annotations.clone(),
+            cgroups,
+            poststart: plan.hooks.poststart.clone(),
+            poststop: plan.hooks.poststop.clone(),
+        };
+        self.state.write_creating(&record)?;
+        Role::Master.mark("state written");
+        Ok(())
     }
 
     /// Ends the container process if there is one, and removes everything, so that nothing

@@ -1,16 +1,16 @@
 //! Existing containers, as the commands find them.
 
 use crate::store::{StateDir, does_not_exist};
-use crate::stored::{Place, Stored};
+use crate::stored::{Place, Process, Stored};
 use kickstage_config::record::Record;
 use kickstage_config::state::{State, Status};
 use kickstage_config::{Context, Error, Result, Role, Text};
-use kickstage_sys::{Fd, process};
+use kickstage_sys::{Fd, identity, process};
 
 /// A container of which there is a state directory.
 pub struct Container {
     pub(crate) dir: StateDir,
-    pub(crate) stored: Stored,
+    pub(crate) stored: Stored<Record>,
 }
 
 impl Container {
@@ -39,12 +39,22 @@ impl Container {
 
     /// Its first process, if it is still alive.
     pub fn process(&self) -> Result<Option<Fd>> {
-        self.stored.process(|| self.dir.boot_id())
+        let Some(record) = self.stored.intact()? else { return Ok(None) };
+        let Some(mark) = record.process else { return Ok(None) };
+        if record.boot_id.is_some() && record.boot_id != self.dir.boot_id()? {
+            return Ok(None);
+        }
+        identity::open_if_alive(record.pid, mark.into()).during_on(
+            Role::Master,
+            "look for process",
+            record.pid,
+        )
     }
 
     /// Where it is in its life, as the kernel knows it.
     pub fn status(&self) -> Result<Status> {
-        self.stored.status(Place::in_own(self.dir.dir()), || self.dir.boot_id())
+        let process = if self.process()?.is_some() { Process::Alive } else { Process::Ended };
+        self.stored.status(Place::in_own(self.dir.dir()), process)
     }
 
     /// What hooks read.

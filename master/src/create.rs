@@ -9,11 +9,10 @@ use core::cell::Cell;
 use kickstage_cgroups::Created;
 use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::plan::{Goal, Plan, Supervision};
-use kickstage_config::record::Record;
 use kickstage_config::state::{State, Status};
-use kickstage_config::{Assembly, Context, Error, Level, Result, Role, Text, Timestamp};
+use kickstage_config::{Assembly, Context, Error, Level, Result, Role, Text};
 use kickstage_sys::file::{self, Resolve};
-use kickstage_sys::{Errno, Fd, FdRef, identity, process, signal, socket};
+use kickstage_sys::{Errno, Fd, FdRef, signal, socket};
 
 /// Where the other end of the container's terminal goes.
 pub enum Console {
@@ -26,17 +25,19 @@ pub enum Console {
 }
 
 /// Makes the container that the assembly describes, and watches it if that is wanted. `body` is
-/// run as the container process. Gives the exit status for the command.
+/// run as the container process, with nothing open but the standard streams, what it inherits
+/// and what `kept` names. Gives the exit status for the command.
 pub fn run(
     assembly: &Assembly,
     console: Console,
+    kept: &[i32],
     body: impl FnOnce(Inherited) -> i32,
 ) -> Result<i32> {
     let plan = &assembly.plan;
     // first of all: a signal between fork and the first poll would be lost
     signal::block_all().during(Role::Master, "block signals")?;
     let mut existing = Existing::new(StateDir::create(&plan.state_root, &plan.id)?);
-    match make(assembly, console, body, &mut existing) {
+    match make(assembly, console, kept, body, &mut existing) {
         Ok(_) if plan.goal == Goal::Created || plan.supervision == Supervision::Foreign => Ok(0),
         Ok(terminal) => foreground::attend(assembly, existing, terminal),
         Err(error) => {
@@ -50,11 +51,15 @@ pub fn run(
 fn make(
     assembly: &Assembly,
     console: Console,
+    kept: &[i32],
     body: impl FnOnce(Inherited) -> i32,
     existing: &mut Existing,
 ) -> Result<Option<Fd>> {
     let plan = &assembly.plan;
-    let cgroups = kickstage_cgroups::create(&plan.cgroup)?;
+    let cgroups = kickstage_cgroups::prepare(&plan.cgroup)?;
+    // written down first: who clears up after us must know of them
+    existing.record(plan, cgroups.dirs())?;
+    let cgroups = cgroups.create()?;
     existing.cgroups = cgroups.dirs();
     Role::Master.mark("cgroups made");
     let gate = (plan.goal == Goal::Created).then(|| existing.state.make_gate()).transpose()?;
@@ -62,13 +67,18 @@ fn make(
     let (console_socket, relay) = console_ends(console)?;
     let inherited = Cell::new(Some(Inherited { channel: theirs, gate, console_socket }));
     let child = kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), || {
-        body(inherited.take().expect("taken in the parent after the fork only"))
+        let inherited = inherited.take().expect("taken in the parent after the fork only");
+        match close_the_rest(assembly, &inherited, kept) {
+            Ok(()) => body(inherited),
+            Err(_) => 1,
+        }
     })?;
     // the container's ends: we must see when the container closes them
     drop(inherited.take());
     let pid = child.pid;
     existing.child = Some(child);
-    let state = record(plan, existing)?;
+    existing.record(plan, cgroups.dirs())?;
+    let state = plan.state(Status::Creating, pid);
     place(plan, &cgroups, pid)?;
     ours.send(&Message::Placed { pid }).map_err(|error| blame(&ours, error))?;
     cgroups.attach_devices()?;
@@ -85,6 +95,21 @@ fn make(
         start(assembly, &ours, &state)?;
     }
     relay.as_ref().map(receive_terminal).transpose()
+}
+
+/// In the container process: our directories and sockets must not be there for the container to
+/// find, not even before the exec that closes them.
+fn close_the_rest(assembly: &Assembly, inherited: &Inherited, kept: &[i32]) -> Result<()> {
+    let mut open = kept.to_vec();
+    open.extend(0..3 + assembly.process.preserve_fds.cast_signed());
+    open.push(inherited.channel.socket().raw());
+    open.extend(inherited.gate.iter().flat_map(|gate| [gate.gate.raw(), gate.result.raw()]));
+    open.extend(inherited.console_socket.as_ref().map(Fd::raw));
+    open.extend(assembly.report.log_fd);
+    open.sort_unstable();
+    open.dedup();
+    // SAFETY: this process ends without dropping what it has from its parent.
+    unsafe { file::close_all_but(&open) }.during(Role::Master, "close what is not the container's")
 }
 
 /// A pair of which one end goes into the container when we relay the terminal ourselves.
@@ -107,34 +132,8 @@ fn receive_terminal(relay: &Fd) -> Result<Fd> {
     })
 }
 
-/// Writes down whom to kill and what to remove, before the container can outlive us.
-fn record(plan: &Plan, existing: &Existing) -> Result<State> {
-    let child = existing.child.as_ref().expect("it has just been forked");
-    let pid = child.pid;
-    let process = identity::of(child.pidfd.borrow(), pid)
-        .during(Role::Master, "identify the container process")?;
-    let record = Record {
-        oci_version: plan.oci_version.clone(),
-        id: plan.id.to_string(),
-        pid,
-        process: Some(process.into()),
-        boot_id: existing.state.boot_id()?,
-        bundle: plan.bundle.to_string(),
-        rootfs: plan.rootfs.to_string(),
-        created: Timestamp::now(),
-        owner_uid: process::effective_uid(),
-        annotations: plan.annotations.clone(),
-        cgroups: existing.cgroups.clone(),
-        poststart: plan.hooks.poststart.clone(),
-        poststop: plan.hooks.poststop.clone(),
-    };
-    existing.state.write_creating(&record)?;
-    Role::Master.mark("state written");
-    Ok(plan.state(Status::Creating, pid))
-}
-
 /// What has to be done to a process from outside.
-fn place(plan: &Plan, cgroups: &Created, pid: i32) -> Result<()> {
+fn place(plan: &Plan, cgroups: &Created<'_>, pid: i32) -> Result<()> {
     cgroups.join(pid)?;
     if let Some(score) = plan.oom_score_adj {
         let path = Text::new(format!("/proc/{pid}/oom_score_adj"))

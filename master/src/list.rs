@@ -1,59 +1,162 @@
 //! All containers at once, at a few system calls each.
 
-use crate::store::name_is_valid;
-use crate::stored::{Place, Stored};
+use crate::store::{self, name_is_valid};
+use crate::stored::{Place, Process, Stored};
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
-use kickstage_config::record::Record;
+use kickstage_config::record::ProcessMark;
 use kickstage_config::state::Status;
-use kickstage_config::{Context, Result, Role, Text};
-use kickstage_sys::{Errno, Fd, file};
+use kickstage_config::{Context, Result, Role, Text, Timestamp};
+use kickstage_sys::poll::{Wait, poll};
+use kickstage_sys::{Errno, Fd, file, identity, process};
+use serde::Deserialize;
 
 /// One container of a list.
 pub struct Listed {
     /// Its name.
     pub id: String,
-    /// Its record; `None` while it is being made, and when it is damaged.
-    pub record: Option<Record>,
+    /// What is known of it; `None` while it is being made, and when it is damaged.
+    pub summary: Option<Box<Summary>>,
     /// Where it is in its life, or why nobody can know.
     pub status: Result<Status>,
     /// Who created it.
     pub owner_uid: u32,
 }
 
+/// The part of a [`Record`](kickstage_config::record::Record) that lists show: the rest of it is
+/// longer, and is not read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// `ociVersion` of config.json.
+    pub oci_version: String,
+    /// Its first process as the host numbers it.
+    pub pid: i32,
+    process: Option<ProcessMark>,
+    boot_id: Option<String>,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// Absolute path of the root file system.
+    pub rootfs: String,
+    /// When it was created.
+    pub created: Timestamp,
+    owner_uid: u32,
+    /// The annotations of config.json.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The names of all containers below a state root, in order. A root that does not exist has none.
+pub fn names(root: &Text) -> Result<Vec<String>> {
+    let Some((dir, names)) = entries(root)? else { return Ok(Vec::new()) };
+    let is_container = |name: &&CString| owner(&dir, name).is_some();
+    Ok(names.iter().filter(is_container).map(id).collect())
+}
+
 /// Every container below a state root, by name. One that is damaged or half made is among them;
 /// one that comes or goes meanwhile may be. A root that does not exist has none.
 pub fn list(root: &Text) -> Result<Vec<Listed>> {
+    let Some((dir, names)) = entries(root)? else { return Ok(Vec::new()) };
+    let read: Vec<Result<Stored<Summary>>> =
+        names.iter().map(|name| Stored::read(Place::below(dir.borrow(), name))).collect();
+    let processes = processes(&dir, &read)?;
+    let all = names.iter().zip(read).zip(processes);
+    let listed = all.filter_map(|((name, stored), process)| {
+        let place = Place::below(dir.borrow(), name);
+        let status = stored.as_ref().map_err(Clone::clone);
+        let status = status.and_then(|stored| stored.status(place, process));
+        let summary = stored.ok().and_then(Stored::into_record);
+        let owner_uid = match &summary {
+            Some(summary) => summary.owner_uid,
+            None => owner(&dir, name)?,
+        };
+        Some(Listed { id: id(name), summary, status, owner_uid })
+    });
+    Ok(listed.collect())
+}
+
+/// The open state root and what may be containers in it.
+fn entries(root: &Text) -> Result<Option<(Fd, Vec<CString>)>> {
     let dir = match file::open_host(root, libc::O_RDONLY | libc::O_DIRECTORY) {
         Ok(dir) => dir,
-        Err(Errno(libc::ENOENT)) => return Ok(Vec::new()),
+        Err(Errno(libc::ENOENT)) => return Ok(None),
         Err(errno) => return Err(errno).during_on(Role::Master, "open state directory", root),
     };
     let mut names =
         file::entries(dir.borrow()).during_on(Role::Master, "read state directory", root)?;
+    names.retain(|name| name.to_str().is_ok_and(name_is_valid));
     names.sort_unstable();
-    let boot_id = OnceCell::new();
-    Ok(names.iter().filter_map(|name| look(&dir, name, &boot_id)).collect())
+    Ok(Some((dir, names)))
 }
 
-/// `None`: it is no container, or gone.
-fn look(root: &Fd, name: &CString, boot_id: &OnceCell<Option<String>>) -> Option<Listed> {
-    let id = name.to_str().ok().filter(|id| name_is_valid(id))?;
-    let place = Place::below(root.borrow(), name);
-    let boot_id = || match boot_id.get() {
-        Some(known) => Ok(known.clone()),
-        None => crate::store::boot_id(root.borrow()).map(|now| boot_id.get_or_init(|| now).clone()),
+fn id(name: &CString) -> String {
+    name.to_str().expect("only valid names have been kept").to_owned()
+}
+
+/// Whose it is; `None`: it is no directory and thus not ours, or gone by now.
+fn owner(root: &Fd, name: &CString) -> Option<u32> {
+    let stat = file::stat_entry(root.borrow(), name).ok()?;
+    stat.is_dir().then_some(stat.uid)
+}
+
+/// So many processes are looked at together: one poll(2) tells who of them has ended.
+const TOGETHER: usize = 256;
+
+/// What has become of each container's first process.
+fn processes(root: &Fd, stored: &[Result<Stored<Summary>>]) -> Result<Vec<Process>> {
+    let boot_id = OnceCell::new();
+    let mut processes = Vec::with_capacity(stored.len());
+    for some in stored.chunks(TOGETHER) {
+        let mut opened = Vec::with_capacity(some.len());
+        for stored in some {
+            let summary = stored.as_ref().ok().and_then(|stored| stored.intact().ok().flatten());
+            let process = summary.map(|summary| open(root, summary, &boot_id)).transpose()?;
+            opened.push(process.flatten());
+        }
+        let waits = opened.iter().map(|process| {
+            process.as_ref().map_or(Wait::nothing(), |process| Wait::readable(process.borrow()))
+        });
+        let mut table: Vec<Wait> = waits.collect();
+        poll(&mut table, 0).during(Role::Master, "look for processes")?;
+        let ended = table.iter().map(Wait::happened);
+        processes.extend(opened.iter().zip(ended).map(|(process, ended)| {
+            if process.is_some() && !ended { Process::Alive } else { Process::Ended }
+        }));
+    }
+    Ok(processes)
+}
+
+/// The first process, if it is still there, ended or not.
+fn open(root: &Fd, summary: &Summary, boot_id: &OnceCell<Option<String>>) -> Result<Option<Fd>> {
+    let Some(mark) = summary.process else { return Ok(None) };
+    if summary.boot_id.is_some() {
+        let now = if let Some(known) = boot_id.get() {
+            known
+        } else {
+            let now = store::boot_id(root.borrow())?;
+            boot_id.get_or_init(|| now)
+        };
+        if summary.boot_id != *now {
+            return Ok(None);
+        }
+    }
+    let is_it = |process: &Fd| match mark {
+        // of this boot, and thus of a kernel whose pidfds have inodes
+        ProcessMark::PidfdInode(inode) => Ok(file::stat(process.borrow())?.inode == inode),
+        mark @ ProcessMark::StartTime(_) => {
+            Ok(identity::of(process.borrow(), summary.pid)? == mark.into())
+        }
     };
-    let (status, record) = match Stored::read(place) {
-        Ok(stored) => (stored.status(place, boot_id), stored.into_record()),
-        Err(error) => (Err(error), None),
-    };
-    let owner_uid = match &record {
-        Some(record) => record.owner_uid,
-        // what is not a directory is not ours, and a directory may be gone by now
-        None => file::stat_entry(root.borrow(), name).ok().filter(file::Stat::is_dir)?.uid,
-    };
-    Some(Listed { id: id.into(), record, status, owner_uid })
+    let opened = process::pidfd(summary.pid)
+        .and_then(|process| is_it(&process).map(|is_it| is_it.then_some(process)));
+    match opened {
+        // EINVAL: the number is a thread's now; ENOENT: it has just gone from /proc
+        Err(Errno(libc::ESRCH | libc::EINVAL | libc::ENOENT)) => Ok(None),
+        opened => opened.during_on(Role::Master, "look for process", summary.pid),
+    }
 }

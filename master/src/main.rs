@@ -54,5 +54,6 @@ fn run(assembly: &Assembly) -> Result<i32> {
         (None, Some(_)) => Console::Relay,
     };
     let programs = standalone::Programs::open(assembly)?;
-    kickstage_master::run(assembly, console, |inherited| programs.become_stage2(inherited))
+    let kept = programs.descriptors();
+    kickstage_master::run(assembly, console, &kept, |inherited| programs.become_stage2(inherited))
 }

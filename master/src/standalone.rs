@@ -26,6 +26,11 @@ impl Programs {
         })
     }
 
+    /// What must stay open for them.
+    pub(crate) fn descriptors(&self) -> [i32; 3] {
+        [self.stage2.raw(), self.rpc.raw(), self.assembly.raw()]
+    }
+
     /// In the container process. Returns only when it could not be executed.
     pub(crate) fn become_stage2(&self, inherited: Inherited) -> i32 {
         let mut descriptors = vec![

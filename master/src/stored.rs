@@ -1,14 +1,14 @@
 //! What the files of a container tell, and what the kernel says to it.
 
 use crate::store::{CREATING, GATE, STATE};
-use alloc::ffi::CString;
-use alloc::string::{String, ToString};
+use alloc::boxed::Box;
+use alloc::string::ToString;
 use core::ffi::CStr;
-use kickstage_config::record::Record;
 use kickstage_config::state::Status;
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::file::{self, Resolve};
-use kickstage_sys::{Errno, Fd, FdRef, identity};
+use kickstage_sys::{Errno, Fd, FdRef};
+use serde::de::DeserializeOwned;
 
 /// A record larger than this was not written by us.
 const LIMIT: usize = 16 << 20;
@@ -35,9 +35,12 @@ impl<'a> Place<'a> {
         let Some(container) = self.container else {
             return file::open(self.dir, name, flags, 0, Resolve::NoSymlinks);
         };
-        let path = [container.to_bytes(), b"/", name.to_bytes()].concat();
-        let path = CString::new(path).expect("made of C strings");
-        file::open(self.dir, &path, flags, 0, Resolve::NoSymlinks)
+        // names of containers have 255 bytes at most, and ours few
+        let mut path = [0; 320];
+        let parts = container.to_bytes().iter().chain(b"/").chain(name.to_bytes_with_nul());
+        path.iter_mut().zip(parts).for_each(|(byte, part)| *byte = *part);
+        let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno(libc::ENAMETOOLONG))?;
+        file::open(self.dir, path, flags, 0, Resolve::NoSymlinks)
     }
 
     /// Whether somebody waits behind the start gate: a fifo without a reader can't be opened.
@@ -49,8 +52,8 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The record in a file; `None` when it is not there.
-    fn record(self, name: &CStr) -> Result<Option<Result<Record>>> {
+    /// What a file holds; `None` when it is not there.
+    fn read<T: DeserializeOwned>(self, name: &CStr) -> Result<Option<Result<Box<T>>>> {
         let file = match self.open(name, libc::O_RDONLY) {
             Ok(file) => file,
             Err(Errno(libc::ENOENT)) => return Ok(None),
@@ -70,20 +73,21 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The stored part of a container.
-pub(crate) struct Stored {
-    /// `None` before there is one; an error says what is wrong with it.
-    record: Result<Option<Record>>,
+/// The stored part of a container: its record, or as much of it as `T` has.
+pub(crate) struct Stored<T> {
+    /// `None` before there is one; an error says what is wrong with it. In a box, since a list
+    /// moves a thousand of them about.
+    record: Result<Option<Box<T>>>,
     complete: bool,
 }
 
-impl Stored {
+impl<T: DeserializeOwned> Stored<T> {
     /// Reads the record. Fails only when the files can't be read at all.
     pub(crate) fn read(place: Place<'_>) -> Result<Self> {
         // in the order of their lives but for the first, which is the one that is nearly always
         // there: creating.json may become state.json between two looks
         for (name, complete) in [(STATE, true), (CREATING, false), (STATE, true)] {
-            if let Some(record) = place.record(name)? {
+            if let Some(record) = place.read(name)? {
                 return Ok(Self { record: record.map(Some), complete });
             }
         }
@@ -91,51 +95,37 @@ impl Stored {
     }
 
     /// The record, if there is one and it is not damaged.
-    pub(crate) fn intact(&self) -> Result<Option<&Record>> {
-        self.record.as_ref().map(Option::as_ref).map_err(Clone::clone)
+    pub(crate) fn intact(&self) -> Result<Option<&T>> {
+        self.record.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// The record, if it could be read.
-    pub(crate) fn into_record(self) -> Option<Record> {
+    pub(crate) fn into_record(self) -> Option<Box<T>> {
         self.record.ok().flatten()
     }
 
-    /// Its first process, if it is still alive. `boot_id` gives the current one.
-    pub(crate) fn process(
-        &self,
-        boot_id: impl FnOnce() -> Result<Option<String>>,
-    ) -> Result<Option<Fd>> {
-        let Some(record) = self.intact()? else { return Ok(None) };
-        let Some(mark) = record.process else { return Ok(None) };
-        if record.boot_id.is_some() && record.boot_id != boot_id()? {
-            return Ok(None);
-        }
-        identity::open_if_alive(record.pid, mark.into()).during_on(
-            Role::Master,
-            "look for process",
-            record.pid,
-        )
-    }
-
-    /// Where it is in its life, as the kernel knows it.
-    pub(crate) fn status(
-        &self,
-        place: Place<'_>,
-        boot_id: impl FnOnce() -> Result<Option<String>>,
-    ) -> Result<Status> {
-        if self.process(boot_id)?.is_none() {
-            // whoever makes it may not have got to the record yet
-            let begun = self.intact()?.is_some();
-            return Ok(if begun { Status::Stopped } else { Status::Creating });
-        }
-        if !self.complete {
-            return Ok(Status::Creating);
-        }
-        Ok(if place.gate_is_held()? { Status::Created } else { Status::Running })
+    /// Where it is in its life, given what has become of its first process.
+    pub(crate) fn status(&self, place: Place<'_>, process: Process) -> Result<Status> {
+        // whoever makes it may not have got to the record yet
+        let begun = self.intact()?.is_some();
+        Ok(match process {
+            Process::Ended if begun => Status::Stopped,
+            Process::Alive if self.complete && place.gate_is_held()? => Status::Created,
+            Process::Alive if self.complete => Status::Running,
+            _ => Status::Creating,
+        })
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Record> {
+/// What the kernel says of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    Alive,
+    /// Or there never was one.
+    Ended,
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Box<T>> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(Role::Master, "read the state")
             .because(error.to_string())

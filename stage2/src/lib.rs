@@ -143,6 +143,7 @@ fn finish(assembly: &Assembly, ready: &Ready, helpers: &mut impl Helpers) -> Err
         ready.labels.apply(spec)?;
         file::close_on_exec_from(3 + spec.preserve_fds)
             .during(Role::Stage2, "close what is not the program's")?;
+        signal::set_all_default();
         signal::unblock_all().during(Role::Stage2, "unblock signals")?;
         match (&spec.seccomp, spec.no_new_privs) {
             // as late as possible: the filter need not allow what we have just done

@@ -341,6 +341,23 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
     check(ret).map(drop)
 }
 
+/// Closes every descriptor but those named, in ascending order (close_range(2)).
+///
+/// # Safety
+/// No value that owns one of the others may be used or dropped afterwards.
+pub unsafe fn close_all_but(kept: &[i32]) -> Result<()> {
+    let ends = kept.iter().map(|raw| *raw as u32).chain([u32::MAX]);
+    let mut first = 0;
+    for end in ends {
+        if end > first {
+            // SAFETY: the caller's promise.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) })?;
+        }
+        first = end.saturating_add(1);
+    }
+    Ok(())
+}
+
 /// dup2(2): `fd` also becomes `number`, which stays open across exec.
 pub fn place(fd: FdRef<'_>, number: i32) -> Result<()> {
     // SAFETY: `number` is one of the standard streams or a slot that the caller manages.

@@ -1,7 +1,7 @@
 //! Signals: blocked before a fork, read as data afterwards.
 
 use crate::{Errno, Fd, FdRef, Result, check};
-use core::mem::{MaybeUninit, zeroed};
+use core::mem::MaybeUninit;
 
 /// Blocks every signal that can be blocked (sigprocmask(2)), so that none is lost before
 /// someone reads them.
@@ -54,16 +54,29 @@ pub fn set_default(signal: i32) -> Result<()> {
     set(signal, libc::SIG_DFL)
 }
 
-/// Ignores a signal.
-pub fn ignore(signal: i32) -> Result<()> {
-    set(signal, libc::SIG_IGN)
+/// Gives every signal its default effect: what the caller of the engine ignores is not the
+/// container's business.
+pub fn set_all_default() {
+    const LAST: i32 = 64;
+    for signal in 1..=LAST {
+        // two can't be changed, and have it
+        let _ = set(signal, libc::SIG_DFL);
+    }
 }
 
 fn set(signal: i32, action: libc::sighandler_t) -> Result<()> {
-    // SAFETY: all zeroes is a valid sigaction; SIG_DFL and SIG_IGN run no code of ours.
-    unsafe {
-        let mut new: libc::sigaction = zeroed();
-        new.sa_sigaction = action;
-        check(i64::from(libc::sigaction(signal, &raw const new, core::ptr::null_mut()))).map(drop)
+    /// The kernel's own struct: the C library keeps two signals to itself.
+    #[repr(C)]
+    struct Action {
+        handler: libc::sighandler_t,
+        flags: u64,
+        restorer: usize,
+        mask: u64,
     }
+    let new = Action { handler: action, flags: 0, restorer: 0, mask: 0 };
+    let old = core::ptr::null_mut::<Action>();
+    // SAFETY: the struct outlives the call and its mask has the size that is passed; SIG_DFL
+    // runs no code of ours.
+    check(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const new, old, 8) })
+        .map(drop)
 }

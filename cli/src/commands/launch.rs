@@ -25,6 +25,7 @@ pub(crate) struct Global {
 
 /// The flags of `create` and `run`.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag of the command line")]
 pub(crate) struct LaunchOptions {
     /// The container's name.
     pub(crate) id: String,

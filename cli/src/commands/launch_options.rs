@@ -11,7 +11,7 @@ use kickstage_config::{Assembly, Result};
 fn options(parsed: &Parsed) -> Result<LaunchOptions> {
     let path = |flag| parsed.path(flag).map(|path| path.map(|path| path.as_str().into()));
     Ok(LaunchOptions {
-        id: parsed.container()?.as_str().to_owned(),
+        id: name(parsed)?,
         bundle: path("bundle")?,
         console_socket: path("console-socket")?,
         pid_file: path("pid-file")?,
@@ -22,6 +22,14 @@ fn options(parsed: &Parsed) -> Result<LaunchOptions> {
         keep: parsed.is_on("keep"),
         standalone: parsed.is_on("standalone"),
     })
+}
+
+/// `plan` can do without one.
+fn name(parsed: &Parsed) -> Result<String> {
+    if parsed.words.is_empty() {
+        return Ok("plan".into());
+    }
+    parsed.container().map(|id| id.as_str().to_owned())
 }
 
 fn launching(global: &Global) -> Result<launch::Global> {

@@ -1,18 +1,25 @@
 //! `kickstage list [--format table|json] [--quiet]`
 
-use super::{Layout, json, owners::Owners, print, state::Shown};
+use super::{
+    Layout, json,
+    owners::Owners,
+    print,
+    state::{Shown, some},
+};
 use crate::arguments::Parsed;
 use crate::global::Global;
+use kickstage_config::state::Status;
 use kickstage_config::{Level, Result};
-use kickstage_master::list::{Listed, list};
+use kickstage_master::list::{Listed, list, names};
 
 /// Prints all containers. One that can't be read is shown as damaged, and why is a warning.
 pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
-    let containers = list(&global.root()?)?;
+    let root = global.root()?;
     if parsed.is_on("quiet") {
-        let ids = containers.iter().flat_map(|container| [container.id.as_str(), "\n"]);
-        return print(&ids.collect::<String>());
+        let ids = names(&root)?;
+        return print(&ids.iter().flat_map(|id| [id.as_str(), "\n"]).collect::<String>());
     }
+    let containers = list(&root)?;
     let mut owners = Owners::default();
     let rows: Vec<Shown> = containers.iter().map(|container| row(container, &mut owners)).collect();
     for container in &containers {
@@ -29,10 +36,21 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
 
 fn row<'a>(container: &'a Listed, owners: &mut Owners) -> Shown<'a> {
     let owner = owners.name(container.owner_uid);
-    match (&container.record, &container.status) {
-        (Some(record), Ok(status)) => Shown::new(record, *status, owner),
-        (None, Ok(status)) => Shown::without_record(&container.id, status.as_str(), owner),
-        (_, Err(_)) => Shown::without_record(&container.id, "damaged", owner),
+    let (id, pid) = (container.id.as_str(), 0);
+    let status = container.status.as_ref().map_or("damaged", |status| status.as_str());
+    let Some(summary) = &container.summary else {
+        return Shown { id, pid, status, owner, ..Shown::default() };
+    };
+    Shown {
+        oci_version: &summary.oci_version,
+        id,
+        pid: if container.status == Ok(Status::Stopped) { pid } else { summary.pid },
+        status,
+        bundle: &summary.bundle,
+        rootfs: &summary.rootfs,
+        created: summary.created.to_string(),
+        annotations: some(&summary.annotations),
+        owner,
     }
 }
 
@@ -75,9 +93,10 @@ mod tests {
 
     #[test]
     fn columns_grow_with_their_longest_cell() {
-        let mut row = Shown::without_record("a-name-of-20-letters", "damaged", "#7".into());
-        row.bundle = "/ä";
-        let rows = [row, Shown::without_record("b", "stopped", "root".into())];
+        let (id, status, owner) = ("a-name-of-20-letters", "damaged", "#7".to_owned());
+        let row = Shown { id, status, owner, bundle: "/ä", ..Shown::default() };
+        let (id, status, owner) = ("b", "stopped", "root".to_owned());
+        let rows = [row, Shown { id, status, owner, ..Shown::default() }];
         let expected = "\
 ID                     PID         STATUS      BUNDLE      CREATED     OWNER
 a-name-of-20-letters   0           damaged     /ä                      #7

@@ -224,7 +224,7 @@ mod tests {
         let hosts = maps.map(|map| map.as_ref().unwrap()[0].host_id());
         assert_eq!(hosts, [1000, 100]);
         let mut options =
-            spec.mounts().iter().flatten().flat_map(|mount| mount.options()).flatten();
+            spec.mounts().iter().flatten().flat_map(oci_spec::runtime::Mount::options).flatten();
         assert!(!options.any(|option| option.starts_with("gid=")));
     }
 }

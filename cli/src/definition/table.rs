@@ -244,6 +244,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             privilege and without touching anything.",
         arguments: &[Argument {
             help: "The name that it would have: the default path of its control group holds it.",
+            count: Count::Optional,
             ..NEW_ID
         }],
         flags: &[

@@ -1,0 +1,58 @@
+# Everything that a contributor types. `make run` and `make test` work on a fresh Debian 12 with
+# Rust, as root: what is missing they install.
+
+TARGET  := x86_64-unknown-linux-musl
+OUT     := target/$(TARGET)/release
+PREFIX  ?= /usr/local
+ROLES   := stage1 stage2 master rpc hooks
+PROGRAMS := kickstage $(ROLES:%=kickstage-%)
+STATIC  := --release --target $(TARGET)
+
+.PHONY: build deps run test check unit system stress bench install dist clean
+
+build: deps
+	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
+
+# Debian packages: a linker for musl, libclang for bindgen, and for the tests a static busybox,
+# the peers, and tools.
+deps:
+	@.ci/deps
+
+run: build
+	$(OUT)/kickstage try $(ARGS)
+
+test: check unit system
+
+check: deps
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	.ci/licences
+
+# Each crate alone, as a contributor would.
+unit: deps
+	cargo test --workspace --exclude kickstage-tests --quiet
+
+system: build
+	cargo test -p kickstage-tests --quiet
+
+stress: build
+	KICKSTAGE_STRESS=10000 cargo test --release -p kickstage-tests --test stress
+
+bench: build
+	cargo run --release --quiet -p kickstage-bench -- --runtime kickstage=$(OUT)/kickstage $(ARGS)
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/kickstage
+	install -m 755 $(PROGRAMS:%=$(OUT)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 README.md LICENSE CHANGELOG.md SECURITY.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/kickstage
+	$(OUT)/kickstage generate-docs $(DESTDIR)$(PREFIX)/share
+
+dist: build
+	rm -rf dist && mkdir -p dist/kickstage
+	cp $(PROGRAMS:%=$(OUT)/%) README.md LICENSE CHANGELOG.md SECURITY.md dist/kickstage
+	tar -C dist -czf dist/kickstage-$(TARGET).tar.gz kickstage
+
+clean:
+	cargo clean
+	rm -rf dist

@@ -1,0 +1,146 @@
+//! What a container looks like from inside: runs as its process, prints one JSON object.
+//!
+//! `probe read PATH…` also reads files, `probe write PATH…` tries to write to them.
+
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+
+fn main() {
+    let mut seen = Map::new();
+    seen.insert("args".into(), json!(std::env::args().collect::<Vec<_>>()));
+    let mut env: Vec<String> =
+        std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+    env.sort();
+    seen.insert("env".into(), json!(env));
+    seen.insert("cwd".into(), json!(std::env::current_dir().ok()));
+    seen.insert("status".into(), status());
+    seen.insert(
+        "limits".into(),
+        json!(text("/proc/self/limits").lines().skip(1).collect::<Vec<_>>()),
+    );
+    seen.insert("mounts".into(), mounts());
+    seen.insert("dev".into(), directory("/dev"));
+    seen.insert("fds".into(), fds());
+    seen.insert("cgroup".into(), json!(text("/proc/self/cgroup").lines().collect::<Vec<_>>()));
+    for (name, path) in [
+        ("hostname", "/proc/sys/kernel/hostname"),
+        ("domainname", "/proc/sys/kernel/domainname"),
+        ("oom_score_adj", "/proc/self/oom_score_adj"),
+        ("personality", "/proc/self/personality"),
+        ("uid_map", "/proc/self/uid_map"),
+        ("gid_map", "/proc/self/gid_map"),
+        ("time_offsets", "/proc/self/timens_offsets"),
+        ("interfaces", "/sys/class/net/lo/operstate"),
+        ("lo_flags", "/sys/class/net/lo/flags"),
+    ] {
+        seen.insert(name.into(), json!(text(path).trim()));
+    }
+    seen.insert("session_leader".into(), json!(session_leader()));
+    let mut words = std::env::args().skip(1);
+    let task = words.next();
+    for path in words {
+        let result = match task.as_deref() {
+            Some("write") => fs::OpenOptions::new().write(true).open(&path).map(|_| json!("ok")),
+            _ => fs::read(&path).map(|bytes| json!(String::from_utf8_lossy(&bytes))),
+        };
+        let result = result.unwrap_or_else(|error| json!(error.to_string()));
+        seen.insert(path, result);
+    }
+    println!("{}", Value::Object(seen));
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The lines of /proc/self/status that are about privilege and identity.
+fn status() -> Value {
+    let wanted = [
+        "Umask",
+        "Uid",
+        "Gid",
+        "Groups",
+        "SigBlk",
+        "SigIgn",
+        "CapInh",
+        "CapPrm",
+        "CapEff",
+        "CapBnd",
+        "CapAmb",
+        "NoNewPrivs",
+        "Seccomp",
+        "Cpus_allowed_list",
+        "Mems_allowed_list",
+        "NSpid",
+    ];
+    let text = text("/proc/self/status");
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines
+        .filter(|(name, _)| wanted.contains(name))
+        .map(|(name, value)| (name.to_string(), json!(value.trim())))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// Mount point → type, options, propagation; devices and ids are the host's business.
+fn mounts() -> Value {
+    let text = text("/proc/self/mountinfo");
+    let mut mounts = Vec::new();
+    for line in text.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let left: Vec<&str> = left.split(' ').collect();
+        let right: Vec<&str> = right.split(' ').collect();
+        let propagation: Vec<&str> =
+            left[6..].iter().map(|tag| tag.split(':').next().unwrap_or(tag)).collect();
+        mounts.push(json!({
+            "point": left[4], "options": sorted(left[5]), "type": right[0],
+            "super": sorted(right.get(2).unwrap_or(&"")), "propagation": propagation,
+        }));
+    }
+    mounts.into()
+}
+
+fn sorted(options: &str) -> Vec<&str> {
+    let mut options: Vec<&str> = options.split(',').collect();
+    options.sort_unstable();
+    options
+}
+
+fn directory(path: &str) -> Value {
+    let mut entries = Map::new();
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let Ok(found) = fs::symlink_metadata(entry.path()) else { continue };
+        let kind = found.file_type();
+        let what = if kind.is_symlink() {
+            json!(fs::read_link(entry.path()).ok())
+        } else {
+            let device = kind.is_char_device() || kind.is_block_device();
+            let mode = format!("{:o}", found.permissions().mode());
+            json!([mode, if device { found.rdev() } else { 0 }, found.uid(), found.gid()])
+        };
+        entries.insert(entry.file_name().to_string_lossy().into_owned(), what);
+    }
+    entries.into()
+}
+
+/// Open descriptors but for the one that lists them.
+fn fds() -> Value {
+    let mut numbers: Vec<u32> = fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| fs::read_link(entry.path()).is_ok_and(|to| !to.ends_with("fd")))
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    json!(numbers)
+}
+
+/// Fields 1, 5 and 6 of /proc/self/stat: pid, group, session.
+fn session_leader() -> bool {
+    let stat = text("/proc/self/stat");
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let pid = std::process::id().to_string();
+    fields.get(2) == Some(&&*pid) && fields.get(3) == Some(&&*pid)
+}

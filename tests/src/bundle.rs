@@ -1,0 +1,85 @@
+//! Bundles in temporary directories.
+
+use crate::runtime::built;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+/// A bundle with busybox and the probe; gone with the value.
+pub struct Bundle {
+    dir: TempDir,
+    /// Its config.json, written by every use.
+    pub config: Value,
+}
+
+/// A name that no other container of this test run has.
+pub fn unique_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("kt-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Bundle {
+    /// The default configuration of other engines, with a cgroup namespace, and `args` to run.
+    pub fn new(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let rootfs = dir.path().join("rootfs");
+        for name in ["bin", "proc", "dev", "sys", "etc", "tmp", "root"] {
+            fs::create_dir_all(rootfs.join(name)).expect("a new directory is writable");
+        }
+        fs::copy("/bin/busybox", rootfs.join("bin/busybox"))
+            .expect("busybox-static is installed: make deps");
+        for name in
+            ["sh", "true", "sleep", "cat", "echo", "id", "stty", "tty", "kill", "ls", "readlink"]
+        {
+            symlink("busybox", rootfs.join("bin").join(name)).expect("a new name");
+        }
+        fs::copy(built("probe"), rootfs.join("bin/probe")).expect("the probe is built");
+        fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").expect("writable");
+        let mut config: Value = serde_json::from_str(include_str!("../fixtures/default.json"))
+            .expect("a fixture of ours");
+        config["process"]["args"] = json!(args);
+        Self { dir, config }
+    }
+
+    /// Changes the configuration.
+    #[must_use]
+    pub fn with(mut self, pointer: &str, value: Value) -> Self {
+        let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer");
+        let parent = self.config.pointer_mut(parent).expect("the parent is in the default");
+        parent[key] = value;
+        self
+    }
+
+    /// Adds an entry to a list of the configuration.
+    #[must_use]
+    pub fn adding(mut self, pointer: &str, value: Value) -> Self {
+        let list = self.config.pointer_mut(pointer).and_then(Value::as_array_mut);
+        list.expect("a list of the default").push(value);
+        self
+    }
+
+    /// Joins a namespace instead of creating it.
+    #[must_use]
+    pub fn joining(mut self, kind: &str, path: &str) -> Self {
+        let list =
+            self.config["linux"]["namespaces"].as_array_mut().expect("a list of the default");
+        list.retain(|namespace| namespace["type"] != kind);
+        list.push(json!({ "type": kind, "path": path }));
+        self
+    }
+
+    /// Its directory, with config.json as it is now.
+    pub fn path(&self) -> &Path {
+        let text = serde_json::to_vec_pretty(&self.config).expect("JSON");
+        fs::write(self.dir.path().join("config.json"), text).expect("writable");
+        self.dir.path()
+    }
+
+    /// A path in its root file system.
+    pub fn inside(&self, path: &str) -> PathBuf {
+        self.dir.path().join("rootfs").join(path)
+    }
+}

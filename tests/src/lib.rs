@@ -1,0 +1,11 @@
+//! What the whole-system tests share: bundles, and runtimes to run them.
+//!
+//! A runtime is a program with runc's command line. The command under test is `$KICKSTAGE`, or
+//! the static release build of this workspace, which `make build` makes.
+
+pub mod bundle;
+pub mod runtime;
+pub mod world;
+
+pub use bundle::Bundle;
+pub use runtime::{Ended, Runtime};
