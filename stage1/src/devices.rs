@@ -15,13 +15,15 @@ const DEFAULTS: [(&str, u32, u32); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
-/// "/dev symbolic links" of the same, and `/dev/ptmx`.
-pub(crate) const LINKS: [(&str, &str); 5] = [
+/// "/dev symbolic links" of the same, `/dev/ptmx`, and `/dev/core`, which every engine makes and
+/// which leads nowhere where `/proc/kcore` is masked or missing.
+pub(crate) const LINKS: [(&str, &str); 6] = [
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
     ("/dev/ptmx", "pts/ptmx"),
+    ("/dev/core", "/proc/kcore"),
 ];
 
 /// The nodes to make. One of config.json replaces the default of the same path.

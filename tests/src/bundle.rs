@@ -15,6 +15,12 @@ pub struct Bundle {
     pub config: Value,
 }
 
+/// Each user of the tests has a home: engines differ in what they set for one who has none.
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh
+daemon:x:1:1:daemon:/usr/sbin:/bin/sh
+user:x:1000:1000:user:/home/user:/bin/sh
+";
+
 /// A name that no other container of this test run has.
 pub fn unique_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -37,7 +43,7 @@ impl Bundle {
             symlink("busybox", rootfs.join("bin").join(name)).expect("a new name");
         }
         fs::copy(built("probe"), rootfs.join("bin/probe")).expect("the probe is built");
-        fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").expect("writable");
+        fs::write(rootfs.join("etc/passwd"), PASSWD).expect("writable");
         let mut config: Value = serde_json::from_str(include_str!("../fixtures/default.json"))
             .expect("a fixture of ours");
         config["process"]["args"] = json!(args);

@@ -95,8 +95,13 @@ impl Runtime {
 
     /// `run` in the foreground, without terminal.
     pub fn run(&self, bundle: &Bundle) -> Ended {
+        self.run_as(&unique_id(), bundle)
+    }
+
+    /// The same under a name.
+    pub fn run_as(&self, id: &str, bundle: &Bundle) -> Ended {
         let path = bundle.path().to_str().expect("a temporary path is UTF-8").to_string();
-        self.call(&["run", "--bundle", &path, &unique_id()])
+        self.call(&["run", "--bundle", &path, id])
     }
 
     /// `create` and `start`; gives the name.
