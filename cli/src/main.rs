@@ -19,9 +19,14 @@ mod timeline;
 use arguments::Arguments;
 use global::Global;
 use kickstage_config::{Report, Result};
+use kickstage_sys::arena::Arena;
 use kickstage_sys::signal;
 use std::env;
 use std::process::ExitCode;
+
+// SAFETY: no command starts a thread.
+#[global_allocator]
+static ARENA: Arena = unsafe { Arena::new() };
 
 fn main() -> ExitCode {
     // the standard library ignores it; we end quietly when nobody reads our output any more, and

@@ -9,7 +9,6 @@
 
 extern crate alloc;
 
-mod arena;
 mod crew;
 mod panic;
 
@@ -17,7 +16,12 @@ use core::ffi::{CStr, c_char, c_int};
 use crew::Crew;
 use kickstage_config::{Assembly, Context, Error, Result, Role, handoff};
 use kickstage_master::Console;
+use kickstage_sys::arena::Arena;
 use kickstage_sys::{Fd, process, timeline};
+
+// SAFETY: no role starts a thread.
+#[global_allocator]
+static ARENA: Arena = unsafe { Arena::new() };
 
 // `std` would ask for it.
 #[cfg_attr(target_env = "musl", link(name = "c", kind = "static", modifiers = "-bundle"))]

@@ -11,7 +11,9 @@ use std::process::Command;
 /// Differences that are meant: where, to which peer, why.
 fn explained(peer: &str) -> Vec<(&'static str, &'static str)> {
     match peer {
-        "crun" => vec![("/dev/null", "it gives the null device to the user who has a stream on it")],
+        "crun" => {
+            vec![("/dev/null", "it gives the null device to the user who has a stream on it")]
+        }
         // where the kernel has it, no difference is left
         "runc" if !Path::new("/proc/kcore").exists() => {
             vec![("/dev/core", "it asks the host whether the link would lead anywhere")]

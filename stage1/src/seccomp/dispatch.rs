@@ -1,7 +1,6 @@
 //! The program: architecture, number by halves, conditions at the leaves.
 
-use super::Refused;
-use super::rules::{Answer, BAD_ARCHITECTURE, Condition, Family, Policy, Verdict};
+use super::rules::{Answer, BAD_ARCHITECTURE, Condition, Family, Policy, Ranges, Verdict};
 use oci_spec::runtime::LinuxSeccompOperator;
 use seccompiler::sock_filter;
 
@@ -21,174 +20,171 @@ const ARGUMENTS: u32 = 16;
 
 const AUDIT_X86_64: u32 = 0xc000_003e;
 const AUDIT_I386: u32 = 0x4000_0003;
-/// Numbers from here on are x32's.
-const X32_MARK: u32 = 0x4000_0000;
-
-type Code = Vec<sock_filter>;
 
 fn insn(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
-fn answer(value: Answer) -> Code {
-    vec![insn(RETURN, 0, 0, value)]
-}
-
 /// The whole program for the families that the profile lists.
-pub(super) fn program(policy: &Policy, families: &[Family]) -> Result<Code, Refused> {
-    let lists = |family: Family| families.contains(&family);
-    let mut wide = Vec::new();
-    if lists(Family::X86_64) {
-        wide.extend(leaves(policy, Family::X86_64)?);
-    } else {
-        wide.push((0, answer(BAD_ARCHITECTURE)));
-    }
-    if lists(Family::X32) {
-        wide.extend(leaves(policy, Family::X32)?);
-    } else {
-        wide.push((X32_MARK, answer(BAD_ARCHITECTURE)));
-    }
-    let narrow = if lists(Family::X86) {
-        leaves(policy, Family::X86)?
-    } else {
-        vec![(0, answer(BAD_ARCHITECTURE))]
-    };
-    let mut code = vec![insn(LOAD, 0, 0, ARCHITECTURE)];
-    let narrow = branch(JUMP_EQ, AUDIT_I386, by_number(&narrow), answer(BAD_ARCHITECTURE));
-    code.extend(branch(JUMP_EQ, AUDIT_X86_64, by_number(&wide), narrow));
-    Ok(code)
-}
-
-fn leaves(policy: &Policy, family: Family) -> Result<Vec<(u32, Code)>, Refused> {
-    let ranges = policy.ranges(family);
-    ranges.into_iter().map(|(start, verdict)| Ok((start, leaf(&verdict, family)?))).collect()
-}
-
-fn by_number(leaves: &[(u32, Code)]) -> Code {
-    let mut code = vec![insn(LOAD, 0, 0, NUMBER)];
-    code.extend(halve(leaves));
-    code
-}
-
-fn halve(leaves: &[(u32, Code)]) -> Code {
-    if let [(_, code)] = leaves {
-        return code.clone();
-    }
-    let (low, high) = leaves.split_at(leaves.len() / 2);
-    branch(JUMP_GE, high[0].0, halve(high), halve(low))
-}
-
-/// `then` if the comparison holds, else `otherwise`. A conditional jump reaches 255
-/// instructions, an unconditional one any.
-fn branch(comparison: u16, value: u32, then: Code, otherwise: Code) -> Code {
-    let mut code = match u8::try_from(otherwise.len()) {
-        Ok(distance) => vec![insn(comparison, distance, 0, value)],
-        Err(_) => vec![insn(comparison, 0, 1, value), insn(JUMP, 0, 0, otherwise.len() as u32)],
-    };
-    code.extend(otherwise);
-    code.extend(then);
-    code
-}
-
-fn leaf(verdict: &Verdict, family: Family) -> Result<Code, Refused> {
-    let mut code = Code::new();
-    for rule in &verdict.conditional {
-        let mut block = Block::default();
-        for condition in &rule.conditions {
-            block.add(condition, family);
+pub(super) fn program(policy: &Policy, families: &[Family]) -> Vec<sock_filter> {
+    let mut code = Backwards::default();
+    let refused = vec![Verdict { conditional: Vec::new(), otherwise: BAD_ARCHITECTURE }];
+    let ranges = |family: Family| {
+        if families.contains(&family) {
+            policy.ranges(family)
+        } else {
+            Ranges { verdicts: refused.clone(), starts: vec![(family.mark(), 0)] }
         }
-        code.extend(block.finish(rule.answer)?);
+    };
+    let narrow = code.numbers(&[(Family::X86, ranges(Family::X86))]);
+    let both = [Family::X86_64, Family::X32].map(|family| (family, ranges(family)));
+    let wide = code.numbers(&both);
+    let other = code.answer(BAD_ARCHITECTURE);
+    let not_wide = code.branch(JUMP_EQ, AUDIT_I386, narrow, other);
+    code.branch(JUMP_EQ, AUDIT_X86_64, wide, not_wide);
+    code.push(insn(LOAD, 0, 0, ARCHITECTURE));
+    code.instructions.reverse();
+    code.instructions
+}
+
+/// A place in the program: how many instructions come after it.
+type Place = usize;
+
+/// A program that is written from its end, since jumps only lead forward: each knows where.
+#[derive(Default)]
+struct Backwards {
+    instructions: Vec<sock_filter>,
+    /// Where each answer was written last.
+    answers: Vec<(Answer, Place)>,
+}
+
+impl Backwards {
+    fn push(&mut self, insn: sock_filter) -> Place {
+        self.instructions.push(insn);
+        self.instructions.len() - 1
     }
-    code.extend(answer(verdict.otherwise));
-    Ok(code)
+
+    /// How far the next instruction would have to jump.
+    fn distance(&self, to: Place) -> usize {
+        self.instructions.len() - 1 - to
+    }
+
+    /// A place that gives an answer; one that is close is used again.
+    fn answer(&mut self, value: Answer) -> Place {
+        const CLOSE: usize = 200;
+        if let Some((_, place)) = self.answers.iter().find(|(known, _)| *known == value)
+            && self.distance(*place) < CLOSE
+        {
+            return *place;
+        }
+        let place = self.push(insn(RETURN, 0, 0, value));
+        self.answers.retain(|(known, _)| *known != value);
+        self.answers.push((value, place));
+        place
+    }
+
+    /// To `then` if the comparison holds, else to `otherwise`.
+    fn branch(&mut self, comparison: u16, value: u32, then: Place, otherwise: Place) -> Place {
+        let then = self.near(then);
+        let otherwise = self.near(otherwise);
+        let (jt, jf) = (self.distance(then) as u8, self.distance(otherwise) as u8);
+        self.push(insn(comparison, jt, jf, value))
+    }
+
+    /// A conditional jump reaches 255 instructions, an unconditional one any. One is spared for
+    /// the jump that the other branch may need.
+    fn near(&mut self, target: Place) -> Place {
+        if self.distance(target) < usize::from(u8::MAX) { target } else { self.jump(target) }
+    }
+
+    fn jump(&mut self, target: Place) -> Place {
+        let distance = self.distance(target) as u32;
+        self.push(insn(JUMP, 0, 0, distance))
+    }
+
+    /// Loads a word, then goes on at `next`.
+    fn load(&mut self, offset: u32, mask: u32, next: Place) -> Place {
+        if self.distance(next) != 0 {
+            self.jump(next);
+        }
+        if mask != u32::MAX {
+            self.push(insn(AND, 0, 0, mask));
+        }
+        self.push(insn(LOAD, 0, 0, offset))
+    }
+
+    /// The calls of families that share a word size, by number; the lower mark first.
+    fn numbers(&mut self, families: &[(Family, Ranges)]) -> Place {
+        let mut starts = Vec::new();
+        for (family, ranges) in families {
+            let all = ranges.starts.iter();
+            starts
+                .extend(all.map(|(start, verdict)| (*start, *family, &ranges.verdicts[*verdict])));
+        }
+        let root = self.halve(&starts);
+        self.load(NUMBER, u32::MAX, root)
+    }
+
+    fn halve(&mut self, starts: &[(u32, Family, &Verdict)]) -> Place {
+        if let [(_, family, verdict)] = starts {
+            return self.verdict(verdict, *family);
+        }
+        let (low, high) = starts.split_at(starts.len() / 2);
+        let above = self.halve(high);
+        let below = self.halve(low);
+        self.branch(JUMP_GE, high[0].0, above, below)
+    }
+
+    fn verdict(&mut self, verdict: &Verdict, family: Family) -> Place {
+        let mut entry = self.answer(verdict.otherwise);
+        for rule in verdict.conditional.iter().rev() {
+            let fails = entry;
+            entry = self.answer(rule.answer);
+            for condition in rule.conditions.iter().rev() {
+                entry = self.condition(condition, family, entry, fails);
+            }
+        }
+        entry
+    }
+
+    fn condition(
+        &mut self,
+        condition: &Condition,
+        family: Family,
+        holds: Place,
+        fails: Place,
+    ) -> Place {
+        let offset = ARGUMENTS + 8 * condition.argument;
+        let leads = |to: To, next: Place| match to {
+            To::Next => next,
+            To::Holds => holds,
+            To::Fails => fails,
+        };
+        let (comparison, then, otherwise) = lower(condition.operator);
+        let (then, otherwise) = (leads(then, holds), leads(otherwise, holds));
+        let compared = self.branch(comparison, condition.value as u32, then, otherwise);
+        let low = self.load(offset, condition.mask as u32, compared);
+        if !family.is_wide() {
+            return low;
+        }
+        let mut next = low;
+        for (comparison, then, otherwise) in upper(condition.operator).iter().rev() {
+            let (then, otherwise) = (leads(*then, next), leads(*otherwise, next));
+            next = self.branch(*comparison, (condition.value >> 32) as u32, then, otherwise);
+        }
+        self.load(offset + 4, (condition.mask >> 32) as u32, next)
+    }
 }
 
 /// Where a comparison leads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum To {
-    /// The next instruction.
+    /// The next comparison; after the last one the condition holds.
     Next,
-    /// The next condition.
+    /// The condition holds: on to the next.
     Holds,
     /// Out of the rule.
     Fails,
-}
-
-/// The conditions of one rule.
-#[derive(Default)]
-struct Block {
-    code: Code,
-    /// Jumps out of the rule, to be filled in: place, and which of both.
-    fails: Vec<(usize, bool)>,
-}
-
-impl Block {
-    fn add(&mut self, condition: &Condition, family: Family) {
-        let offset = ARGUMENTS + 8 * condition.argument;
-        let (low, high) = (condition.value as u32, (condition.value >> 32) as u32);
-        let mut holds = Vec::new();
-        if family.is_wide() {
-            self.load(offset + 4, (condition.mask >> 32) as u32);
-            for (comparison, then, otherwise) in upper(condition.operator) {
-                self.compare(*comparison, high, (*then, *otherwise), &mut holds);
-            }
-        }
-        self.load(offset, condition.mask as u32);
-        let (comparison, then, otherwise) = lower(condition.operator);
-        self.compare(comparison, low, (then, otherwise), &mut holds);
-        let end = self.code.len();
-        for (at, when_true) in holds {
-            self.set(at, when_true, end);
-        }
-    }
-
-    fn load(&mut self, offset: u32, mask: u32) {
-        self.code.push(insn(LOAD, 0, 0, offset));
-        if mask != u32::MAX {
-            self.code.push(insn(AND, 0, 0, mask));
-        }
-    }
-
-    fn compare(
-        &mut self,
-        comparison: u16,
-        value: u32,
-        (then, otherwise): (To, To),
-        holds: &mut Vec<(usize, bool)>,
-    ) {
-        let at = self.code.len();
-        self.code.push(insn(comparison, 0, 0, value));
-        for (to, when_true) in [(then, true), (otherwise, false)] {
-            match to {
-                To::Next => {}
-                To::Holds => holds.push((at, when_true)),
-                To::Fails => self.fails.push((at, when_true)),
-            }
-        }
-    }
-
-    /// Six conditions are 36 instructions at most: a jump among them always fits.
-    fn set(&mut self, at: usize, when_true: bool, target: usize) {
-        let distance = (target - at - 1) as u8;
-        let insn = &mut self.code[at];
-        if when_true {
-            insn.jt = distance;
-        } else {
-            insn.jf = distance;
-        }
-    }
-
-    fn finish(mut self, value: Answer) -> Result<Code, Refused> {
-        let end = self.code.len() + 1;
-        if end > usize::from(u8::MAX) {
-            return Err(Refused::new("/syscalls", "a rule with too many conditions"));
-        }
-        for (at, when_true) in std::mem::take(&mut self.fails) {
-            self.set(at, when_true, end);
-        }
-        self.code.extend(answer(value));
-        Ok(self.code)
-    }
 }
 
 use LinuxSeccompOperator as Operator;

@@ -56,12 +56,12 @@ const MAX_INSNS: usize = 4096;
 pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, Refused> {
     let families = families(profile)?;
     let policy = Policy::read(profile)?;
-    let program = dispatch::program(&policy, &families)?;
+    let program = dispatch::program(&policy, &families);
     if program.len() > MAX_INSNS {
         let message = format!("{} instructions, and the kernel takes {MAX_INSNS}", program.len());
         return Err(Refused::new("/syscalls", message));
     }
-    Ok(Filter { program, flags: flags(profile), unknown: policy.unknown() })
+    Ok(Filter { program, flags: flags(profile), unknown: policy.unknown })
 }
 
 /// The architectures that this machine can execute among those of the profile; its own if it

@@ -1,9 +1,8 @@
 //! The rules of a profile, by system call.
 
 use super::Refused;
-use super::syscalls::{self, number};
+use super::syscalls::{self, NO, Numbers};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompOperator, LinuxSyscall};
-use std::collections::BTreeMap;
 
 /// An architecture in the sense of the filter: which numbers, how wide the arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,12 +13,9 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) const fn table(self) -> &'static [(&'static str, u32)] {
-        match self {
-            Self::X86_64 => syscalls::X86_64,
-            Self::X86 => syscalls::X86,
-            Self::X32 => syscalls::X32,
-        }
+    /// Its number of a call, if it has that call.
+    pub(super) fn number(self, numbers: Numbers) -> Option<u16> {
+        Some(numbers[self as usize]).filter(|number| *number != NO)
     }
 
     /// What is added to every number.
@@ -73,9 +69,9 @@ pub(super) struct Verdict {
     pub(super) otherwise: Answer,
 }
 
-/// A rule without its names.
+/// A rule, its names understood.
 struct Rule {
-    names: Vec<String>,
+    calls: Vec<Numbers>,
     alternatives: Vec<Vec<Condition>>,
     answer: Answer,
 }
@@ -86,84 +82,98 @@ pub(super) struct Policy {
     /// Whether newer calls than the profile's newest get ENOSYS.
     stubs: bool,
     rules: Vec<Rule>,
+    /// Names that no architecture has.
+    pub(super) unknown: Vec<String>,
+}
+
+/// The calls of one family: from each number on, up to the next, one verdict.
+pub(super) struct Ranges {
+    pub(super) verdicts: Vec<Verdict>,
+    /// The first number, and the index of its verdict. The first of all is 0 and the mark.
+    pub(super) starts: Vec<(u32, usize)>,
 }
 
 impl Policy {
     pub(super) fn read(profile: &LinuxSeccomp) -> Result<Self, Refused> {
         let default_errno = profile.default_errno_ret();
         let default = answer("", profile.default_action(), default_errno)?;
-        let mut rules = Vec::new();
+        let denies = !matches!(default & 0xffff_0000, ALLOW | LOG);
+        let stubs = denies && default != ERRNO | libc::ENOSYS as u32;
+        let mut policy = Self { default, stubs, rules: Vec::new(), unknown: Vec::new() };
         for (index, rule) in profile.syscalls().iter().flatten().enumerate() {
             let pointer = format!("/syscalls/{index}");
             let answer = answer(&pointer, rule.action(), rule.errno_ret())?;
             let alternatives = alternatives(&pointer, rule)?;
-            rules.push(Rule { names: rule.names().clone(), alternatives, answer });
+            let calls = policy.calls(rule.names());
+            policy.rules.push(Rule { calls, alternatives, answer });
         }
-        let denies = !matches!(default & 0xffff_0000, ALLOW | LOG);
-        let stubs = denies && default != ERRNO | libc::ENOSYS as u32;
-        Ok(Self { default, stubs, rules })
+        Ok(policy)
     }
 
-    /// Names that no architecture has.
-    pub(super) fn unknown(&self) -> Vec<String> {
-        let tables = [syscalls::X86_64, syscalls::X86, syscalls::X32];
-        let is_unknown = |name: &&String| tables.iter().all(|table| number(table, name).is_none());
-        self.rules.iter().flat_map(|rule| &rule.names).filter(is_unknown).cloned().collect()
+    fn calls(&mut self, names: &[String]) -> Vec<Numbers> {
+        let mut calls = Vec::with_capacity(names.len());
+        let mut after = 0;
+        for name in names {
+            match syscalls::find(name, &mut after) {
+                Some(numbers) => calls.push(numbers),
+                None => self.unknown.push(name.clone()),
+            }
+        }
+        calls
     }
 
-    /// What is answered from each number on, up to the next; the first is 0 and the mark.
-    pub(super) fn ranges(&self, family: Family) -> Vec<(u32, Verdict)> {
-        let default = Verdict { conditional: Vec::new(), otherwise: self.default };
-        let mut verdicts: BTreeMap<u32, Verdict> = BTreeMap::new();
-        let mut newest = 0;
+    /// What is answered to each number of a family.
+    pub(super) fn ranges(&self, family: Family) -> Ranges {
+        let mut verdicts = vec![Verdict { conditional: Vec::new(), otherwise: self.default }];
+        let mut by_number = vec![0];
         for rule in &self.rules {
-            let numbers = rule.names.iter().filter_map(|name| number(family.table(), name));
-            for number in numbers {
-                newest = newest.max(number);
+            for number in rule.calls.iter().filter_map(|numbers| family.number(*numbers)) {
+                let number = usize::from(number);
+                if by_number.len() <= number {
+                    by_number.resize(number + 1, 0);
+                }
                 // rules of the default action say nothing new
                 if rule.answer != self.default {
-                    verdicts.entry(number).or_insert_with(|| default.clone()).add(rule);
+                    by_number[number] = refine(&mut verdicts, by_number[number], rule);
                 }
             }
         }
-        let mut ranges = vec![(family.mark(), default.clone())];
-        let mut extend = |start: u32, verdict: &Verdict| {
-            if ranges.last().is_some_and(|(_, last)| last == verdict) {
-                return;
-            }
-            match ranges.last_mut() {
-                Some(last) if last.0 == start => last.1 = verdict.clone(),
-                _ => ranges.push((start, verdict.clone())),
-            }
-        };
-        for (number, verdict) in &verdicts {
-            extend(family.mark() + number, verdict);
-            if !verdicts.contains_key(&(number + 1)) {
-                extend(family.mark() + number + 1, &default);
-            }
-        }
         if self.stubs {
-            let nothing = ERRNO | libc::ENOSYS as u32;
-            let stub = Verdict { conditional: Vec::new(), otherwise: nothing };
-            extend(family.mark() + newest + 1, &stub);
+            let otherwise = ERRNO | libc::ENOSYS as u32;
+            by_number.push(known(&mut verdicts, Verdict { conditional: Vec::new(), otherwise }));
+        } else {
+            by_number.push(0);
         }
-        ranges
+        let mut starts: Vec<(u32, usize)> = Vec::new();
+        for (number, verdict) in by_number.into_iter().enumerate() {
+            if starts.last().is_none_or(|(_, last)| *last != verdict) {
+                starts.push((family.mark() + number as u32, verdict));
+            }
+        }
+        Ranges { verdicts, starts }
     }
 }
 
-impl Verdict {
-    fn add(&mut self, rule: &Rule) {
-        if rule.alternatives.is_empty() {
-            self.otherwise = rule.answer;
-            return;
-        }
-        let answer = rule.answer;
-        self.conditional.extend(
-            rule.alternatives
-                .iter()
-                .map(|conditions| Conditional { conditions: conditions.clone(), answer }),
-        );
+/// The index of a verdict that a rule adds to.
+fn refine(verdicts: &mut Vec<Verdict>, verdict: usize, rule: &Rule) -> usize {
+    let mut refined = verdicts[verdict].clone();
+    if rule.alternatives.is_empty() {
+        refined.otherwise = rule.answer;
     }
+    let answer = rule.answer;
+    let conditional = rule.alternatives.iter();
+    refined.conditional.extend(
+        conditional.map(|conditions| Conditional { conditions: conditions.clone(), answer }),
+    );
+    known(verdicts, refined)
+}
+
+/// The index of a verdict among those that there are.
+fn known(verdicts: &mut Vec<Verdict>, verdict: Verdict) -> usize {
+    verdicts.iter().position(|known| *known == verdict).unwrap_or_else(|| {
+        verdicts.push(verdict);
+        verdicts.len() - 1
+    })
 }
 
 fn answer(

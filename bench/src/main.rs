@@ -1,0 +1,153 @@
+//! Measures container engines beside each other: every round runs all of them in turn, so that a
+//! slow moment of the machine hits all alike. Minima and their ratios are what to look at.
+
+mod measure;
+mod memory;
+mod report;
+mod scenario;
+
+use lexopt::prelude::{Long, ValueExt};
+use measure::{Cost, Launcher};
+use report::Row;
+use scenario::{Scenario, Subject};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const HELP: &str = "\
+Measures container engines beside each other. Needs root, strace, and the peers.
+
+  --runtime NAME=PATH  a program with runc's command line; the first is ours. Repeatable
+  --floor PATH         a hand-written minimum to race
+  --rounds N           rounds of each scenario (60); those of list are a tenth
+  --scenario NAME      only this one; repeatable
+  --memory             also look for the smallest memory limit: slow
+  --write FILE         put the tables between the marks of that document
+";
+
+struct Options {
+    subjects: Vec<Subject>,
+    rounds: usize,
+    scenarios: Vec<Scenario>,
+    memory: bool,
+    write: Option<PathBuf>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let launcher = Launcher::start();
+    let Some(options) = options()? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    let mut text = String::new();
+    for scenario in &options.scenarios {
+        let table = report::table(&scenario.name(), &race(&launcher, *scenario, &options));
+        println!("{table}");
+        text.push_str(&table);
+        text.push('\n');
+    }
+    if options.memory {
+        let table = memory_table(&options.subjects);
+        println!("{table}");
+        text.push_str(&table);
+    }
+    if let Some(path) = options.write {
+        let document = std::fs::read_to_string(&path)?;
+        let text = format!("{}\n\n{}", origin(options.rounds), text.trim_end());
+        let replaced = report::replace(&document, &text).ok_or("the document has no marks")?;
+        std::fs::write(&path, replaced)?;
+    }
+    Ok(())
+}
+
+fn options() -> Result<Option<Options>, Box<dyn Error>> {
+    let mut options = Options {
+        subjects: Vec::new(),
+        rounds: 60,
+        scenarios: Vec::new(),
+        memory: false,
+        write: None,
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("runtime") => {
+                let value = parser.value()?.string()?;
+                let (name, path) = value.split_once('=').ok_or("--runtime is NAME=PATH")?;
+                options.subjects.push(Subject::runtime(name, Path::new(path)));
+            }
+            Long("floor") => {
+                let path = PathBuf::from(parser.value()?);
+                options.subjects.push(Subject::floor(&path));
+            }
+            Long("rounds") => options.rounds = parser.value()?.parse()?,
+            Long("scenario") => {
+                let name = parser.value()?.string()?;
+                let known = Scenario::ALL.into_iter().find(|scenario| scenario.name() == name);
+                options.scenarios.push(known.ok_or("no such scenario")?);
+            }
+            Long("memory") => options.memory = true,
+            Long("write") => options.write = Some(parser.value()?.into()),
+            Long("help") => return Ok(None),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if options.scenarios.is_empty() {
+        options.scenarios = Scenario::ALL.to_vec();
+    }
+    if options.subjects.is_empty() || options.rounds == 0 {
+        return Err("at least one --runtime and one round are needed".into());
+    }
+    Ok(Some(options))
+}
+
+fn race(launcher: &Launcher, scenario: Scenario, options: &Options) -> Vec<Row> {
+    let bundle = scenario.bundle();
+    let subjects: Vec<_> =
+        options.subjects.iter().filter(|subject| subject.can(scenario)).collect();
+    let ids: Vec<_> =
+        subjects.iter().map(|subject| subject.prepare(launcher, scenario, &bundle)).collect();
+    let mut rows: Vec<Row> = subjects
+        .iter()
+        .map(|subject| Row { name: subject.name.clone(), costs: Vec::new(), calls: None })
+        .collect();
+    let rounds = match scenario {
+        Scenario::List(_) => options.rounds.div_ceil(10),
+        _ => options.rounds,
+    };
+    for _ in 0..rounds {
+        for ((subject, ids), row) in subjects.iter().zip(&ids).zip(&mut rows) {
+            row.costs.push(subject.round(launcher, scenario, &bundle, ids));
+        }
+    }
+    for ((subject, ids), row) in subjects.iter().zip(&ids).zip(&mut rows) {
+        if subject.can_be_traced(scenario) {
+            let commands = subject.commands(launcher, scenario, &bundle, ids);
+            row.calls = Some(measure::count(&commands));
+        }
+        subject.clear(launcher, ids);
+    }
+    launcher.reap(&mut Cost::default());
+    rows
+}
+
+fn memory_table(subjects: &[Subject]) -> String {
+    let mut text = String::from("### smallest memory limit of run\n\n| | KiB |\n|---|---:|\n");
+    for subject in subjects.iter().filter(|subject| subject.is_runtime()) {
+        text.push_str(&format!("| {} | {} |\n", subject.name, memory::least(subject)));
+    }
+    text
+}
+
+/// Where and how the numbers came to be.
+fn origin(rounds: usize) -> String {
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let kernel = Command::new("uname").arg("-rm").output().map(|output| output.stdout);
+    let kernel = kernel.unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "Linux {}, {processors} processors, {rounds} rounds, by\n`kickstage-bench {}`.",
+        String::from_utf8_lossy(&kernel).trim(),
+        command.join(" "),
+    )
+}
