@@ -115,8 +115,11 @@ fn race(launcher: &Launcher, scenario: Scenario, options: &Options) -> Vec<Row> 
         Scenario::List(_) => options.rounds.div_ceil(10),
         _ => options.rounds,
     };
-    for _ in 0..rounds {
-        for ((subject, ids), row) in subjects.iter().zip(&ids).zip(&mut rows) {
+    for round in 0..rounds {
+        // each is first at times: who comes next finds the kernel warm
+        for turn in 0..subjects.len() {
+            let at = (round + turn) % subjects.len();
+            let (subject, ids, row) = (subjects[at], &ids[at], &mut rows[at]);
             row.costs.push(subject.round(launcher, scenario, &bundle, ids));
         }
     }

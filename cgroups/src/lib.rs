@@ -13,7 +13,7 @@ mod freeze;
 mod remove;
 mod tree;
 
-pub use create::{Created, Prepared, prepare};
+pub use create::{Created, Entrance, Prepared, prepare};
 pub use empty::{kill_all, processes};
 pub use freeze::{freeze, is_frozen, thaw};
 pub use remove::remove;

@@ -6,7 +6,7 @@ use crate::store::StateDir;
 use alloc::format;
 use alloc::string::ToString;
 use core::cell::Cell;
-use kickstage_cgroups::Created;
+use kickstage_cgroups::Entrance;
 use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::plan::{Goal, Plan, Supervision};
 use kickstage_config::state::{State, Status};
@@ -65,12 +65,18 @@ fn make(
     let gate = (plan.goal == Goal::Created).then(|| existing.state.make_gate()).transpose()?;
     let (ours, theirs) = Channel::pair()?;
     let (console_socket, relay) = console_ends(console)?;
+    let entrances = cgroups.entrances()?;
     let inherited = Cell::new(Some(Inherited { channel: theirs, gate, console_socket }));
     let child = kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), || {
         let inherited = inherited.take().expect("taken in the parent after the fork only");
-        match close_the_rest(assembly, &inherited, kept) {
+        let entered = entrances.iter().try_for_each(Entrance::enter);
+        match entered.and_then(|()| close_the_rest(assembly, &inherited, kept)) {
             Ok(()) => body(inherited),
-            Err(_) => 1,
+            Err(error) => {
+                // if the master is gone, nobody is left to be told
+                let _ = inherited.channel.send(&Message::Failed(error));
+                1
+            }
         }
     })?;
     // the container's ends: we must see when the container closes them
@@ -79,7 +85,7 @@ fn make(
     existing.child = Some(child);
     existing.record(plan, cgroups.dirs())?;
     let state = plan.state(Status::Creating, pid);
-    place(plan, &cgroups, pid)?;
+    score(plan, pid)?;
     ours.send(&Message::Placed { pid }).map_err(|error| blame(&ours, error))?;
     cgroups.attach_devices()?;
     Role::Master.mark("container placed");
@@ -132,28 +138,25 @@ fn receive_terminal(relay: &Fd) -> Result<Fd> {
     })
 }
 
-/// What has to be done to a process from outside.
-fn place(plan: &Plan, cgroups: &Created<'_>, pid: i32) -> Result<()> {
-    cgroups.join(pid)?;
-    if let Some(score) = plan.oom_score_adj {
-        let path = Text::new(format!("/proc/{pid}/oom_score_adj"))
-            .expect("a number and a literal have no NUL");
-        let write = || {
-            let file = file::open_host(&path, libc::O_WRONLY)?;
-            file::write_all(file.borrow(), score.to_string().as_bytes())
-        };
-        write().map_err(|errno: Errno| {
-            let error = Error::new(Role::Master, "set the OOM score to")
-                .on(score)
-                .errno(errno)
-                .at("/process/oomScoreAdj");
-            match errno.0 {
-                libc::EACCES => error.remedy("lowering it needs CAP_SYS_RESOURCE"),
-                _ => error,
-            }
-        })?;
-    }
-    Ok(())
+/// From outside: the container process may have no right to lower it any more.
+fn score(plan: &Plan, pid: i32) -> Result<()> {
+    let Some(score) = plan.oom_score_adj else { return Ok(()) };
+    let path = Text::new(format!("/proc/{pid}/oom_score_adj"))
+        .expect("a number and a literal have no NUL");
+    let write = || {
+        let file = file::open_host(&path, libc::O_WRONLY)?;
+        file::write_all(file.borrow(), score.to_string().as_bytes())
+    };
+    write().map_err(|errno: Errno| {
+        let error = Error::new(Role::Master, "set the OOM score to")
+            .on(score)
+            .errno(errno)
+            .at("/process/oomScoreAdj");
+        match errno.0 {
+            libc::EACCES => error.remedy("lowering it needs CAP_SYS_RESOURCE"),
+            _ => error,
+        }
+    })
 }
 
 /// The container process may have told why it is gone before we noticed.
