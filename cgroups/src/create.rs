@@ -222,11 +222,20 @@ fn refuse_in_use(group: &Group, dir: FdRef<'_>) -> Result<()> {
 }
 
 fn settle(group: &Group, dir: FdRef<'_>) -> Result<()> {
-    for setting in &group.settings {
-        match tree::write(dir, &setting.file, setting.value.as_bytes()) {
-            Ok(()) => {}
-            Err(Errno(libc::ENOENT)) if setting.optional => {}
-            Err(errno) => return Err(unsettled(group, setting, errno)),
+    // device rules are many, and for one file
+    for of_one_file in group.settings.chunk_by(|one, next| one.file == next.file) {
+        let name = &of_one_file[0].file;
+        let file = match file::open(dir, name, libc::O_WRONLY, 0, Resolve::NoSymlinks) {
+            Ok(file) => file,
+            Err(Errno(libc::ENOENT)) if of_one_file.iter().all(|setting| setting.optional) => {
+                continue;
+            }
+            Err(errno) => return Err(unsettled(group, &of_one_file[0], errno)),
+        };
+        for setting in of_one_file {
+            // one write(2): the kernel takes each as a whole command
+            file::write(file.borrow(), setting.value.as_bytes())
+                .map_err(|errno| unsettled(group, setting, errno))?;
         }
     }
     Ok(())
