@@ -8,7 +8,9 @@ ROLES   := stage1 stage2 master rpc hooks
 PROGRAMS := kickstage $(ROLES:%=kickstage-%)
 STATIC  := --release --target $(TARGET)
 
-.PHONY: build deps run test check unit system stress bench install dist clean
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+.PHONY: build deps run test check unit system stress bench lib install dist clean
 
 build: deps
 	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
@@ -39,14 +41,29 @@ system: build
 stress: build
 	KICKSTAGE_STRESS=10000 cargo test --release -p kickstage-tests --test stress
 
+# In a view of the host without the empty v2 hierarchy of a hybrid one, which crun refuses.
+# More peers: ARGS="--runtime NAME=PATH --floor PATH".
 bench: build
-	cargo run --release --quiet -p kickstage-bench -- --runtime kickstage=$(OUT)/kickstage $(ARGS)
+	cargo build $(STATIC) --quiet -p kickstage-bench
+	unshare -m --propagation private sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$$@"' sh \
+		$(OUT)/kickstage-bench --runtime kickstage=$(OUT)/kickstage --runtime crun=crun --runtime runc=runc $(ARGS)
 
-install: build
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/kickstage
+# The C library; its one object shows only the names of the header.
+lib: deps
+	cargo build --release -p kickstage-ffi
+	ffi/hide-symbols.sh target/release/libkickstage.a target/libkickstage.a
+
+install: build lib
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/kickstage \
+		$(DESTDIR)$(PREFIX)/include/kickstage $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 755 $(PROGRAMS:%=$(OUT)/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 README.md LICENSE CHANGELOG.md SECURITY.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/kickstage
 	$(OUT)/kickstage generate-docs $(DESTDIR)$(PREFIX)/share
+	install -m 644 ffi/include/kickstage.h starter-sys/include/starter.h $(DESTDIR)$(PREFIX)/include/kickstage
+	install -m 644 target/libkickstage.a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 target/release/libkickstage.so $(DESTDIR)$(PREFIX)/lib
+	sed 's|@prefix@|$(PREFIX)|; s|@libdir@|$(PREFIX)/lib|; s|@version@|$(VERSION)|' ffi/kickstage.pc.in \
+		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/kickstage.pc
 
 dist: build
 	rm -rf dist && mkdir -p dist/kickstage

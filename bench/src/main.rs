@@ -22,7 +22,8 @@ Measures container engines beside each other. Needs root, strace, and the peers.
   --rounds N           rounds of each scenario (60); those of list are a tenth
   --scenario NAME      only this one; repeatable
   --memory             also look for the smallest memory limit: slow
-  --write FILE         put the tables between the marks of that document
+  --write FILE         put the tables between the marks of that document ...
+  --section NAME       ... that have this name
 ";
 
 struct Options {
@@ -31,6 +32,7 @@ struct Options {
     scenarios: Vec<Scenario>,
     memory: bool,
     write: Option<PathBuf>,
+    section: String,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -51,11 +53,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{table}");
         text.push_str(&table);
     }
-    if let Some(path) = options.write {
-        let document = std::fs::read_to_string(&path)?;
+    if let Some(path) = &options.write {
+        let document = std::fs::read_to_string(path)?;
         let text = format!("{}\n\n{}", origin(options.rounds), text.trim_end());
-        let replaced = report::replace(&document, &text).ok_or("the document has no marks")?;
-        std::fs::write(&path, replaced)?;
+        let replaced = report::replace(&document, &options.section, &text)
+            .ok_or("the document has no such section")?;
+        std::fs::write(path, replaced)?;
     }
     Ok(())
 }
@@ -67,6 +70,7 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         scenarios: Vec::new(),
         memory: false,
         write: None,
+        section: String::new(),
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -88,6 +92,7 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             }
             Long("memory") => options.memory = true,
             Long("write") => options.write = Some(parser.value()?.into()),
+            Long("section") => options.section = parser.value()?.string()?,
             Long("help") => return Ok(None),
             other => return Err(other.unexpected().into()),
         }
@@ -135,7 +140,7 @@ fn race(launcher: &Launcher, scenario: Scenario, options: &Options) -> Vec<Row> 
 }
 
 fn memory_table(subjects: &[Subject]) -> String {
-    let mut text = String::from("### smallest memory limit of run\n\n| | KiB |\n|---|---:|\n");
+    let mut text = String::from("#### smallest memory limit of run\n\n| | KiB |\n|---|---:|\n");
     for subject in subjects.iter().filter(|subject| subject.is_runtime()) {
         text.push_str(&format!("| {} | {} |\n", subject.name, memory::least(subject)));
     }
@@ -149,7 +154,7 @@ fn origin(rounds: usize) -> String {
     let kernel = kernel.unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     format!(
-        "Linux {}, {processors} processors, {rounds} rounds, by\n`kickstage-bench {}`.",
+        "Linux {}, {processors} processors, {rounds} rounds, by `kickstage-bench {}`.",
         String::from_utf8_lossy(&kernel).trim(),
         command.join(" "),
     )

@@ -37,7 +37,7 @@ impl Row {
 /// One table: ours first, and beside every other the ratio of our minimum to theirs.
 pub(crate) fn table(name: &str, rows: &[Row]) -> String {
     let mut text = format!(
-        "### {name}\n\n\
+        "#### {name}\n\n\
          | | min ms | median ms | ours ÷ it | CPU ms | peak RSS kB | system calls | execs |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|\n"
     );
@@ -66,13 +66,13 @@ fn millis(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1000.0)
 }
 
-/// Puts a text between the marks of a document, in place of what is there.
-pub(crate) fn replace(document: &str, text: &str) -> Option<String> {
-    const BEGIN: &str = "<!-- measured: begin -->\n";
-    const END: &str = "<!-- measured: end -->";
-    let (before, rest) = document.split_once(BEGIN)?;
+/// Puts a text between the marks of a section of a document, in place of what is there.
+pub(crate) fn replace(document: &str, section: &str, text: &str) -> Option<String> {
+    let begin = format!("<!-- measured: {section} -->\n");
+    const END: &str = "<!-- end -->";
+    let (before, rest) = document.split_once(&begin)?;
     let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{text}\n{END}{after}"))
+    Some(format!("{before}{begin}\n{text}\n\n{END}{after}"))
 }
 
 #[cfg(test)]
@@ -81,10 +81,12 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_changes() {
-        let document = "a\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nb\n";
-        let replaced = replace(document, "new").unwrap();
-        assert_eq!(replaced, "a\n<!-- measured: begin -->\n\nnew\n<!-- measured: end -->\nb\n");
-        assert_eq!(replace("no marks", "new"), None);
+        let document =
+            "a\n<!-- measured: v1 -->\n<!-- end -->\n<!-- measured: v2 -->\nold\n<!-- end -->\n";
+        let replaced = replace(document, "v2", "new").unwrap();
+        let wanted = "a\n<!-- measured: v1 -->\n<!-- end -->\n<!-- measured: v2 -->\n\nnew\n\n<!-- end -->\n";
+        assert_eq!(replaced, wanted);
+        assert_eq!(replace("no marks", "v2", "new"), None);
     }
 
     #[test]

@@ -12,14 +12,14 @@ use std::path::Path;
 pub(crate) fn run(_: &Global, parsed: &Parsed) -> Result<i32> {
     let below = absolute("DIR", &parsed.words[0])?;
     let scripts = [
-        ("completions/kickstage.bash".to_owned(), completions::bash()),
-        ("completions/_kickstage".to_owned(), completions::zsh()),
-        ("completions/kickstage.fish".to_owned(), completions::fish()),
-        ("man1/kickstage.1".to_owned(), man::overview()),
+        ("bash-completion/completions/kickstage".to_owned(), completions::bash()),
+        ("zsh/site-functions/_kickstage".to_owned(), completions::zsh()),
+        ("fish/vendor_completions.d/kickstage.fish".to_owned(), completions::fish()),
+        ("man/man1/kickstage.1".to_owned(), man::overview()),
     ];
     let shown = COMMANDS.iter().filter(|command| command.group != Group::Hidden);
-    let pages =
-        shown.map(|command| (format!("man1/kickstage-{}.1", command.name), man::command(command)));
+    let pages = shown
+        .map(|command| (format!("man/man1/kickstage-{}.1", command.name), man::command(command)));
     for (name, content) in scripts.into_iter().chain(pages) {
         let path = Path::new(below.as_str()).join(name);
         let directory = path.parent().expect("a file in a directory");

@@ -318,7 +318,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         name: "generate-docs",
         group: Group::Hidden,
         summary: "write man pages and shell completions",
-        description: "Makes man1 and completions below the directory.",
+        description: "Lays them out as below /usr/share.",
         arguments: &[Argument {
             name: "DIR",
             help: "An existing directory.",
@@ -328,7 +328,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         flags: &[],
         examples: &[Example {
             purpose: "Write them to where a package is made",
-            line: "kickstage generate-docs target/docs",
+            line: "kickstage generate-docs debian/kickstage/usr/share",
         }],
         run: generate_docs::run,
     },
