@@ -19,14 +19,14 @@ mod timeline;
 use arguments::Arguments;
 use global::Global;
 use kickstage_config::{Report, Result};
-use kickstage_sys::arena::Arena;
 use kickstage_sys::signal;
 use std::env;
 use std::process::ExitCode;
 
-// SAFETY: no command starts a thread.
+// SAFETY: no command starts a thread. The test harness does.
+#[cfg(not(test))]
 #[global_allocator]
-static ARENA: Arena = unsafe { Arena::new() };
+static ARENA: kickstage_sys::arena::Arena = unsafe { kickstage_sys::arena::Arena::new() };
 
 fn main() -> ExitCode {
     // the standard library ignores it; we end quietly when nobody reads our output any more, and
