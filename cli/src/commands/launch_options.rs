@@ -1,14 +1,13 @@
 //! From the command line to what `create`, `run`, `plan` and `try` are asked for.
 
 use super::launch::{self, LaunchOptions};
-use super::{Layout, json, print};
 use crate::arguments::Parsed;
 use crate::global::Global;
 use crate::timeline::Timeline;
-use kickstage_config::{Assembly, Result};
+use kickstage_config::Result;
 
 /// Paths are made absolute here, before anything changes the working directory.
-fn options(parsed: &Parsed) -> Result<LaunchOptions> {
+pub(super) fn options(parsed: &Parsed) -> Result<LaunchOptions> {
     let path = |flag| parsed.path(flag).map(|path| path.map(|path| path.as_str().into()));
     Ok(LaunchOptions {
         id: name(parsed)?,
@@ -32,7 +31,7 @@ fn name(parsed: &Parsed) -> Result<String> {
     parsed.container().map(|id| id.as_str().to_owned())
 }
 
-fn launching(global: &Global) -> Result<launch::Global> {
+pub(super) fn launching(global: &Global) -> Result<launch::Global> {
     let trace = global.trace.as_ref().map(|path| path.as_str().into());
     Ok(launch::Global {
         root: global.root()?.as_str().into(),
@@ -54,31 +53,6 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
 /// `kickstage try [COMMAND]`
 pub(crate) fn try_it(global: &Global, parsed: &Parsed) -> Result<i32> {
     launch::try_it(&launching(global)?, &parsed.words)
-}
-
-/// `kickstage plan [--bundle DIR] [--json] ID`
-pub(crate) fn plan(global: &Global, parsed: &Parsed) -> Result<i32> {
-    let assembly = launch::plan(&launching(global)?, &options(parsed)?)?;
-    if parsed.is_on("json") {
-        return print(&json(&assembly, Layout::Indented(b"  "))?);
-    }
-    print(&steps(&assembly))
-}
-
-/// The operations in order, a line each, under the moments at which they happen.
-fn steps(assembly: &Assembly) -> String {
-    let setup = &assembly.plan.setup;
-    let batches = [
-        ("before the process is in its control group", &setup.early),
-        ("in the control group; the runtime hooks come after it", &setup.mounts),
-        ("after the createContainer hooks", &setup.enter),
-    ];
-    let mut text = String::new();
-    for (moment, steps) in batches {
-        text += &format!("# {moment}\n");
-        text.extend(steps.iter().map(|step| format!("{step}\n")));
-    }
-    text
 }
 
 #[cfg(test)]

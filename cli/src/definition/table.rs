@@ -4,8 +4,10 @@ use super::flags::{
     BUNDLE, CONSOLE_SOCKET, FORMAT, NO_NEW_KEYRING, NO_PIVOT, PID_FILE, PRESERVE_FDS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
-use crate::commands::launch_options::{create, plan, run, try_it};
-use crate::commands::{delete, features, generate_docs, help, kill, list, ps, spec, start, state};
+use crate::commands::launch_options::{create, run, try_it};
+use crate::commands::{
+    delete, features, generate_docs, help, kill, list, plan, ps, spec, start, state,
+};
 
 const ID: Argument = Argument {
     name: "ID",
@@ -258,7 +260,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             },
         ],
         examples: &[Example { purpose: "Read it", line: "kickstage plan -b /srv/web web | less" }],
-        run: plan,
+        run: plan::run,
     },
     Command {
         name: "spec",
