@@ -153,3 +153,6 @@ fn make_file(root: FdRef<'_>, path: &Text) -> Result<InRoot> {
     )?;
     Ok(InRoot { fd, existed: false })
 }
+
+#[cfg(test)]
+mod tests;

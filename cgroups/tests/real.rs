@@ -1,0 +1,105 @@
+//! Real cgroups, below the root of a hierarchy of this host: v1's pids where there is one, else v2.
+//! Needs root.
+
+use kickstage_cgroups::{freeze, is_frozen, kill_all, prepare, processes, remove, thaw};
+use kickstage_config::Text;
+use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+fn text(text: &str) -> Text {
+    Text::new(text).unwrap()
+}
+
+/// A cgroup of ours that does not exist yet.
+fn plan(test: &str) -> (CgroupPlan, PathBuf) {
+    let v1 = Path::new("/sys/fs/cgroup/pids").exists();
+    let mount = if v1 { "/sys/fs/cgroup/pids" } else { "/sys/fs/cgroup" };
+    let path = format!("/kickstage-{test}-{}/deep/er", std::process::id());
+    let group = Group {
+        version: if v1 { Version::V1 } else { Version::V2 },
+        controllers: if v1 { "pids".into() } else { String::new() },
+        mount: text(mount),
+        path: text(&path),
+        enable: if v1 { Vec::new() } else { vec!["pids".into()] },
+        settings: vec![Setting {
+            file: text("pids.max"),
+            value: "50".into(),
+            key: "/linux/resources/pids/limit".into(),
+            optional: false,
+        }],
+    };
+    let plan = CgroupPlan { groups: vec![group], ..CgroupPlan::default() };
+    (plan, PathBuf::from(format!("{mount}{path}")))
+}
+
+fn sleeper_in(dir: &Path) -> Child {
+    let child = Command::new("sleep").arg("1000").spawn().unwrap();
+    fs::write(dir.join("cgroup.procs"), child.id().to_string()).unwrap();
+    child
+}
+
+#[test]
+fn a_cgroup_is_made_with_its_values_and_goes_with_all_that_was_made() {
+    let (plan, path) = plan("made");
+    let prepared = prepare(&plan).unwrap();
+    let dirs = prepared.dirs();
+    assert!(!path.exists(), "preparing makes nothing");
+    assert_eq!(dirs[0].made, 3);
+    let created = prepared.create().unwrap();
+    assert_eq!(fs::read_to_string(path.join("pids.max")).unwrap(), "50\n");
+    assert_eq!(created.dirs(), dirs);
+    remove(&dirs).unwrap();
+    assert!(!path.parent().unwrap().parent().unwrap().exists());
+    remove(&dirs).expect("what is gone is no failure");
+}
+
+#[test]
+fn a_value_that_the_kernel_refuses_names_its_key_and_leaves_nothing() {
+    let (mut plan, path) = plan("refused");
+    plan.groups[0].settings[0].value = "many".into();
+    let error = prepare(&plan).unwrap().create().err().expect("it is refused");
+    assert_eq!(error.key.as_deref(), Some("/linux/resources/pids/limit"));
+    assert!(!path.parent().unwrap().parent().unwrap().exists());
+}
+
+#[test]
+fn processes_are_found_frozen_and_killed_in_cgroups_below_too() {
+    let (plan, path) = plan("killed");
+    let dirs = prepare(&plan).unwrap().create().unwrap().dirs();
+    fs::create_dir(path.join("below")).unwrap();
+    let mut children = [sleeper_in(&path), sleeper_in(&path.join("below"))];
+    let mut pids: Vec<i32> = children.iter().map(|child| child.id().cast_signed()).collect();
+    pids.sort_unstable();
+    assert_eq!(processes(&dirs).unwrap(), pids);
+    let freezer = plan.groups[0].version == Version::V2;
+    if freezer {
+        freeze(&dirs).unwrap();
+        assert!(is_frozen(&dirs).unwrap());
+        thaw(&dirs).unwrap();
+        assert!(!is_frozen(&dirs).unwrap());
+    }
+    // as a reaper beside the killing would
+    std::thread::scope(|scope| {
+        for child in &mut children {
+            scope.spawn(|| child.wait().unwrap());
+        }
+        kill_all(&dirs).unwrap();
+    });
+    remove(&dirs).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_cgroup_with_processes_of_others_is_refused_and_left_alone() {
+    let (plan, path) = plan("others");
+    let dirs = prepare(&plan).unwrap().create().unwrap().dirs();
+    let mut child = sleeper_in(&path);
+    let error = prepare(&plan).unwrap().create().err().expect("it is refused");
+    assert!(error.to_string().contains("1 processes are in it"), "{error}");
+    assert_eq!(processes(&dirs).unwrap(), [child.id().cast_signed()]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    remove(&dirs).unwrap();
+}
