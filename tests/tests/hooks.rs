@@ -1,0 +1,76 @@
+//! Hooks: when, where, with what.
+
+use kickstage_tests::bundle::unique_id;
+use kickstage_tests::world::{assert_nothing_left, wait_until};
+use kickstage_tests::{Bundle, Runtime};
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn hooks_run_in_order_in_their_namespaces_with_the_right_state() {
+    let runtime = Runtime::kickstage();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut bundle = Bundle::new(&["sh", "-c", "echo program >> /log"]);
+    fs::write(bundle.inside("log"), "").unwrap();
+    bundle = bundle.adding(
+        "/mounts",
+        json!({
+            "destination": "/log", "type": "none", "source": log.path(), "options": ["bind", "rw"],
+        }),
+    );
+    let host = log.path().display().to_string();
+    let hook = |moment: &str, path: &str, shell: &str| {
+        let script = format!(
+            "state=$(cat); echo {moment} $(echo $state | sed 's/.*status\":\"\\([a-z]*\\)\".*/\\1/') \
+             $(readlink /proc/self/ns/mnt) >> {path}"
+        );
+        json!([{ "path": shell, "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] }])
+    };
+    let mut hooks = serde_json::Map::new();
+    for moment in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
+        hooks.insert(moment.into(), hook(moment, &host, "/bin/sh"));
+    }
+    hooks.insert("startContainer".into(), hook("startContainer", "/log", "/bin/sh"));
+    let bundle = bundle.with("/hooks", hooks.into());
+    let id = runtime.create(&bundle);
+    let before = fs::read_to_string(log.path()).unwrap();
+    let moments: Vec<&str> = before.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(moments, ["prestart", "createRuntime", "createContainer"], "at create");
+    runtime.call(&["start", &id]).ok();
+    wait_until("it stops", || runtime.state(&id)["status"] == "stopped");
+    runtime.call(&["delete", &id]).ok();
+    let all = fs::read_to_string(log.path()).unwrap();
+    let lines: Vec<Vec<&str>> = all.lines().map(|line| line.split(' ').collect()).collect();
+    let own = fs::read_link("/proc/self/ns/mnt").unwrap();
+    for line in &lines {
+        let (status, inside) = match line[0] {
+            "prestart" | "createRuntime" => ("creating", false),
+            "createContainer" => ("creating", true),
+            "startContainer" => ("created", true),
+            "poststart" => ("running", false),
+            "poststop" => ("stopped", false),
+            _ => continue,
+        };
+        assert_eq!(line[1], status, "{line:?}");
+        assert_eq!(line[2] != own.to_str().unwrap(), inside, "{line:?}");
+    }
+    let order: Vec<&str> = lines.iter().map(|line| line[0]).collect();
+    assert_eq!(order[..4], ["prestart", "createRuntime", "createContainer", "startContainer"]);
+    assert_eq!(order.last(), Some(&"poststop"));
+    assert!(order.contains(&"program") && order.contains(&"poststart"), "{order:?}");
+}
+
+#[test]
+fn a_failing_hook_stops_creation_and_quotes_itself() {
+    let runtime = Runtime::kickstage();
+    for moment in ["prestart", "createRuntime", "createContainer", "startContainer"] {
+        let hook = json!([{ "path": "/bin/sh", "args": ["sh", "-c", "echo my words; exit 5"] }]);
+        let bundle = Bundle::new(&["true"]).with("/hooks", json!({ moment: hook }));
+        let id = unique_id();
+        let ended = runtime.call(&["run", "-b", bundle.path().to_str().unwrap(), &id]);
+        assert_eq!(ended.code, 1, "{moment}");
+        let wanted = format!("exited with status 5: my words (config key /hooks/{moment}/0)");
+        assert!(ended.stderr.contains(&wanted), "{}", ended.stderr);
+        assert_nothing_left(&runtime, &id);
+    }
+}
