@@ -4,13 +4,15 @@
 TARGET  := x86_64-unknown-linux-musl
 OUT     := target/$(TARGET)/release
 PREFIX  ?= /usr/local
+# What --version tells.
+export KICKSTAGE_COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 ROLES   := stage1 stage2 master rpc hooks
 PROGRAMS := kickstage $(ROLES:%=kickstage-%)
 STATIC  := --release --target $(TARGET)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: build deps run test check unit system stress bench lib install dist clean
+.PHONY: build deps run test check unit system test-vm stress bench lib install dist clean
 
 build: deps
 	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
@@ -37,6 +39,10 @@ unit: deps
 
 system: build
 	cargo test -p kickstage-tests --quiet
+
+# The same in a guest with systemd and cgroup v2; TESTVM names the program that runs one.
+test-vm: build
+	.ci/test-vm
 
 stress: build
 	KICKSTAGE_STRESS=10000 cargo test --release -p kickstage-tests --test stress

@@ -29,6 +29,8 @@ use kickstage_sys::{file, process, signal};
 pub trait Helpers {
     /// rpc: executes steps in our namespaces.
     fn set_up(&mut self, steps: &[Step]) -> Result<()>;
+    /// rpc: we have a new cgroup namespace, of which the following steps must be part.
+    fn enter_cgroup_namespace(&mut self) -> Result<()>;
     /// rpc: nothing more will come; whoever waits for steps must be gone before the program.
     fn set_up_done(&mut self) -> Result<()>;
     /// hooks: runs those of one moment (`createContainer`…), in our namespaces.
@@ -86,6 +88,7 @@ fn prepare(
     // in the cgroup only now: it is the root of the namespace
     if assembly.starter.container.namespaces.flags.contains(clone::NEWCGROUP as i32) {
         process::unshare(clone::NEWCGROUP).during(Role::Stage2, "unshare the cgroup namespace")?;
+        helpers.enter_cgroup_namespace()?;
     }
     helpers.set_up(&plan.setup.mounts)?;
     if !plan.hooks.prestart.is_empty() || !plan.hooks.create_runtime.is_empty() {

@@ -1,11 +1,11 @@
 //! The helpers of a stage 2 that is a program of its own.
 
 use kickstage_config::plan::{Hook, Step};
-use kickstage_config::{Assembly, Context, Result, Role};
+use kickstage_config::{Assembly, Context, Result, Role, Text};
 use kickstage_rpc::Client;
 use kickstage_stage2::Helpers;
 use kickstage_sys::process::{self, Forked, clone};
-use kickstage_sys::{Fd, socket};
+use kickstage_sys::{Fd, file, socket};
 use std::ffi::CString;
 use std::ptr::null;
 
@@ -42,6 +42,14 @@ impl Helpers for Crew<'_> {
     fn set_up(&mut self, steps: &[Step]) -> Result<()> {
         let (client, _) = self.server.as_ref().expect("no steps come after the last");
         client.run(steps)
+    }
+
+    fn enter_cgroup_namespace(&mut self) -> Result<()> {
+        // /proc is still the host's
+        let ours = file::open_host(&Text::from_literal("/proc/self/ns/cgroup"), libc::O_RDONLY)
+            .during(Role::Stage2, "open the cgroup namespace")?;
+        let (client, _) = self.server.as_ref().expect("more steps follow");
+        client.enter_cgroup_namespace(&ours)
     }
 
     fn set_up_done(&mut self) -> Result<()> {

@@ -208,3 +208,20 @@ fn without_pivot_the_root_is_still_the_bundles() {
     let ended = runtime.call(&["run", "--no-pivot", "-b", &path, &unique_id()]).ok();
     assert_eq!(ended.stdout, "bin\ndev\netc\nproc\nroot\nsys\ntmp\n");
 }
+
+#[test]
+fn the_hosts_cgroup_mounts_keep_their_options() {
+    let cgroups = || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts.lines().filter(|line| line.contains("cgroup")).map(String::from).collect::<Vec<_>>()
+    };
+    let before = cgroups();
+    let runtime = Runtime::kickstage();
+    let mut bundle = Bundle::new(&["true"]);
+    let path = bundle.path().display().to_string();
+    runtime.call(&["run", "--standalone", "-b", &path, &unique_id()]).ok();
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "cgroup");
+    runtime.run(&bundle).ok();
+    assert_eq!(cgroups(), before, "nsdelegate and others are options of the whole hierarchy");
+}

@@ -31,6 +31,11 @@ pub(crate) fn mount_steps(
         Layout::None => {
             return Err(text::invalid(entry.key, "this host has no cgroup file system"));
         }
+        Layout::Unified { .. } if !entry.namespace => {
+            // a new mount from the host's cgroup namespace would give the host's own mount new
+            // options: nsdelegate would be off for everybody
+            return Ok(vec![step(part("/sys/fs/cgroup", entry.target, entry.flags)?)]);
+        }
         Layout::Unified { .. } => {
             return Ok(vec![step(file_system("cgroup2", entry.target, entry.flags, "")?)]);
         }
@@ -49,7 +54,7 @@ pub(crate) fn mount_steps(
             file_system("cgroup", &target, entry.flags, &data)?
         } else {
             // the container's own part of the tree, and nothing above it
-            own_part(&format!("{}{}", hierarchy.mount, group.path), &target, entry.flags)?
+            part(&format!("{}{}", hierarchy.mount, group.path), &target, entry.flags)?
         }));
         if name.contains(',') {
             for single in name.split(',') {
@@ -80,7 +85,7 @@ fn file_system(kind: &'static str, target: &str, flags: u64, data: &str) -> Resu
     }))
 }
 
-fn own_part(source: &str, target: &str, flags: u64) -> Result<Op> {
+fn part(source: &str, target: &str, flags: u64) -> Result<Op> {
     let set = [
         (libc::MS_RDONLY, attribute::RDONLY),
         (libc::MS_NOSUID, attribute::NOSUID),
