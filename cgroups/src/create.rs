@@ -1,9 +1,9 @@
 //! Making the cgroups of a container.
 
+use crate::enter::Entrance;
 use crate::tree;
 use alloc::ffi::CString;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
 use kickstage_config::record::CgroupDir;
@@ -29,23 +29,6 @@ struct Place {
 pub struct Created<'a> {
     plan: &'a CgroupPlan,
     open: Vec<(CgroupDir, Fd)>,
-}
-
-/// The way into one cgroup.
-pub struct Entrance {
-    tasks: Fd,
-    place: String,
-}
-
-impl Entrance {
-    /// Moves this thread, which has to be the only one of its process.
-    ///
-    /// A process that is moved by somebody else, or with its threads, makes the kernel wait for
-    /// all forks and exits on the machine: on an idle one that takes ten milliseconds.
-    pub fn enter(&self) -> Result<()> {
-        let entered = file::write(self.tasks.borrow(), b"0");
-        entered.map(drop).during_on(Role::Cgroups, "join", &self.place)
-    }
 }
 
 /// Looks for the places. What will be made can be written down before it is.
@@ -269,13 +252,7 @@ impl Created<'_> {
     /// v1: what the container process enters its cgroups through; needs no right then.
     pub fn entrances(&self) -> Result<Vec<Entrance>> {
         let v1 = self.open.iter().filter(|(dir, _)| dir.version == Version::V1);
-        let open = v1.map(|(dir, fd)| {
-            let opened = file::open(fd.borrow(), c"tasks", libc::O_WRONLY, 0, Resolve::NoSymlinks);
-            let place = || format!("{}{}", dir.mount, dir.path);
-            let tasks = opened.during_on(Role::Cgroups, "open the tasks of", place())?;
-            Ok(Entrance { tasks, place: place() })
-        });
-        open.collect()
+        v1.map(|(dir, fd)| Entrance::open(dir, fd.borrow())).collect()
     }
 
     /// v2: puts the device rules into force.

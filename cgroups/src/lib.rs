@@ -9,11 +9,13 @@ extern crate alloc;
 
 mod create;
 mod empty;
+mod enter;
 mod freeze;
 mod remove;
 mod tree;
 
-pub use create::{Created, Entrance, Prepared, prepare};
+pub use create::{Created, Prepared, prepare};
 pub use empty::{kill_all, processes};
+pub use enter::{Entrance, Way, way_into};
 pub use freeze::{freeze, is_frozen, thaw};
 pub use remove::remove;

@@ -45,6 +45,17 @@ impl Parsed {
         }
     }
 
+    /// The text of a flag.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.given(name)
+    }
+
+    /// Everything that a flag was given, for one that may be repeated.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let given = self.flags.iter().filter(|(flag, _)| *flag == name);
+        given.map(|(_, value)| value.as_str()).collect()
+    }
+
     /// A path, made absolute.
     pub(crate) fn path(&self, name: &str) -> Result<Option<Text>> {
         self.given(name).map(|path| absolute(&format!("--{name}"), path)).transpose()

@@ -97,6 +97,8 @@ pub(crate) enum Value {
     /// A path; its name in help.
     File(&'static str),
     Directory,
+    /// Any text; its name in help.
+    Text(&'static str),
     /// A whole number, not negative.
     Number,
     /// One of these words; their name in help.
@@ -110,7 +112,7 @@ impl Value {
             Self::Switch => None,
             Self::Directory => Some("DIR"),
             Self::Number => Some("N"),
-            Self::File(name) | Self::Choice(name, _) => Some(name),
+            Self::File(name) | Self::Text(name) | Self::Choice(name, _) => Some(name),
         }
     }
 }
@@ -154,7 +156,7 @@ mod tests {
                 Value::Choice(_, words) => assert!(words.contains(&flag.default), "{}", flag.name),
                 Value::Number => assert!(flag.default.parse::<u32>().is_ok(), "{}", flag.name),
                 Value::Switch => assert_eq!(flag.default, "", "{}", flag.name),
-                Value::File(_) | Value::Directory => {}
+                Value::File(_) | Value::Text(_) | Value::Directory => {}
             }
         }
     }

@@ -41,7 +41,7 @@ pub const LIMIT: usize = 16 << 20;
 
 const MAGIC: [u8; 4] = *b"KSTG";
 /// Rises with every change of the types that travel.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER: usize = 8;
 
 /// The form of the body.

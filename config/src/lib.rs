@@ -13,6 +13,7 @@ pub mod control;
 #[cfg(feature = "json")]
 pub mod engine;
 mod error;
+pub mod exec;
 pub mod handoff;
 pub mod log_format;
 mod null;

@@ -14,7 +14,8 @@ mod panic;
 
 use core::ffi::{CStr, c_char, c_int};
 use crew::Crew;
-use kickstage_config::{Assembly, Context, Error, Result, Role, handoff};
+use kickstage_config::exec::Task;
+use kickstage_config::{Context, Error, Result, Role, handoff};
 use kickstage_master::Console;
 use kickstage_sys::arena::Arena;
 use kickstage_sys::{Fd, process, timeline};
@@ -45,44 +46,50 @@ unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
 }
 
 fn start(handoff: i32) -> i32 {
-    let assembly: Assembly = match handoff::open(handoff) {
-        Ok(assembly) => assembly,
+    let task: Task = match handoff::open(handoff) {
+        Ok(task) => task,
         Err(error) => {
             kickstage_config::Report::default().error(&error);
             return 1;
         }
     };
-    match run(&assembly) {
+    match run(&task) {
         Ok(status) => status,
         Err(error) => {
-            assembly.report.error(&error);
-            1
+            task.report().error(&error);
+            // callers tell a failure of exec from one of the program by it
+            if matches!(task, Task::Exec(_)) { 255 } else { 1 }
         }
     }
 }
 
-fn run(assembly: &Assembly) -> Result<i32> {
+fn run(task: &Task) -> Result<i32> {
     // before anything that the container could be interested in
     process::forbid_inspection().during(Role::Master, "forbid inspection")?;
     let _ = process::set_name(c"kickstage");
-    if let Some(raw) = assembly.descriptors.timeline {
+    if let Some(raw) = task.descriptors().timeline {
         Fd::inherit(raw)
             .and_then(|file| timeline::attach(file.borrow()))
             .during(Role::Master, "attach to the timeline")?;
     }
-    if let Some(raw) = assembly.report.log_fd {
+    if let Some(raw) = task.report().log_fd {
         // ours until the end: never closed, never passed on
         core::mem::forget(inherit(raw, "the log file")?);
     }
     Role::Master.mark("image runs");
-    let console = match (assembly.descriptors.console_socket, &assembly.process.console) {
+    let console = match (task.descriptors().console_socket, &task.process().console) {
         (_, None) => Console::None,
         (Some(raw), Some(_)) => Console::Socket(inherit(raw, "the console socket")?),
         (None, Some(_)) => Console::Relay,
     };
-    kickstage_master::run(assembly, console, &[], |inherited| {
-        kickstage_stage2::run(assembly, inherited, &mut Crew::new(assembly))
-    })
+    match task {
+        Task::Make(assembly) => kickstage_master::run(assembly, console, &[], |inherited| {
+            kickstage_stage2::run(assembly, inherited, &mut Crew::new(assembly))
+        }),
+        Task::Exec(exec) => kickstage_master::exec(exec, console, &[], |inherited, proc| {
+            kickstage_stage2::exec::run(&exec.process, inherited, proc)
+        }),
+    }
 }
 
 fn inherit(raw: i32, what: &str) -> Result<Fd> {

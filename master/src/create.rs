@@ -5,12 +5,14 @@ use crate::foreground;
 use crate::store::StateDir;
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::cell::Cell;
 use kickstage_cgroups::Entrance;
 use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::plan::{Goal, Plan, Supervision};
+use kickstage_config::process::ProcessSpec;
 use kickstage_config::state::{State, Status};
-use kickstage_config::{Assembly, Context, Error, Level, Result, Role, Text};
+use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
 use kickstage_sys::file::{self, Resolve};
 use kickstage_sys::{Errno, Fd, FdRef, signal, socket};
 
@@ -70,7 +72,9 @@ fn make(
     let child = kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), || {
         let inherited = inherited.take().expect("taken in the parent after the fork only");
         let entered = entrances.iter().try_for_each(Entrance::enter);
-        match entered.and_then(|()| close_the_rest(assembly, &inherited, kept)) {
+        match entered.and_then(|()| {
+            close_the_rest(&assembly.process, &assembly.report, &inherited, kept.to_vec())
+        }) {
             Ok(()) => body(inherited),
             Err(error) => {
                 // if the master is gone, nobody is left to be told
@@ -85,7 +89,7 @@ fn make(
     existing.child = Some(child);
     existing.record(plan, cgroups.dirs())?;
     let state = plan.state(Status::Creating, pid);
-    score(plan, pid)?;
+    score(plan.oom_score_adj, pid)?;
     ours.send(&Message::Placed { pid }).map_err(|error| blame(&ours, error))?;
     cgroups.attach_devices()?;
     Role::Master.mark("container placed");
@@ -105,13 +109,17 @@ fn make(
 
 /// In the container process: our directories and sockets must not be there for the container to
 /// find, not even before the exec that closes them.
-fn close_the_rest(assembly: &Assembly, inherited: &Inherited, kept: &[i32]) -> Result<()> {
-    let mut open = kept.to_vec();
-    open.extend(0..3 + assembly.process.preserve_fds.cast_signed());
+pub(crate) fn close_the_rest(
+    process: &ProcessSpec,
+    report: &Report,
+    inherited: &Inherited,
+    mut open: Vec<i32>,
+) -> Result<()> {
+    open.extend(0..3 + process.preserve_fds.cast_signed());
     open.push(inherited.channel.socket().raw());
     open.extend(inherited.gate.iter().flat_map(|gate| [gate.gate.raw(), gate.result.raw()]));
     open.extend(inherited.console_socket.as_ref().map(Fd::raw));
-    open.extend(assembly.report.log_fd);
+    open.extend(report.log_fd);
     open.sort_unstable();
     open.dedup();
     // SAFETY: this process ends without dropping what it has from its parent.
@@ -119,7 +127,7 @@ fn close_the_rest(assembly: &Assembly, inherited: &Inherited, kept: &[i32]) -> R
 }
 
 /// A pair of which one end goes into the container when we relay the terminal ourselves.
-fn console_ends(console: Console) -> Result<(Option<Fd>, Option<Fd>)> {
+pub(crate) fn console_ends(console: Console) -> Result<(Option<Fd>, Option<Fd>)> {
     match console {
         Console::None => Ok((None, None)),
         Console::Socket(socket) => Ok((Some(socket), None)),
@@ -130,7 +138,7 @@ fn console_ends(console: Console) -> Result<(Option<Fd>, Option<Fd>)> {
     }
 }
 
-fn receive_terminal(relay: &Fd) -> Result<Fd> {
+pub(crate) fn receive_terminal(relay: &Fd) -> Result<Fd> {
     let (_, terminal) =
         socket::receive(relay.borrow(), 64).during(Role::Master, "receive the terminal")?;
     terminal.ok_or_else(|| {
@@ -139,8 +147,8 @@ fn receive_terminal(relay: &Fd) -> Result<Fd> {
 }
 
 /// From outside: the container process may have no right to lower it any more.
-fn score(plan: &Plan, pid: i32) -> Result<()> {
-    let Some(score) = plan.oom_score_adj else { return Ok(()) };
+pub(crate) fn score(wanted: Option<i32>, pid: i32) -> Result<()> {
+    let Some(score) = wanted else { return Ok(()) };
     let path = Text::new(format!("/proc/{pid}/oom_score_adj"))
         .expect("a number and a literal have no NUL");
     let write = || {
@@ -198,7 +206,7 @@ fn start(assembly: &Assembly, channel: &Channel, state: &State) -> Result<()> {
 }
 
 /// Atomically: who waits for the file never reads half a number.
-fn write_pid_file(path: &Text, pid: i32) -> Result<()> {
+pub(crate) fn write_pid_file(path: &Text, pid: i32) -> Result<()> {
     let temporary = Text::new(format!("{path}.{pid}")).expect("made of a Text, which has no NUL");
     let write = || {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;

@@ -21,7 +21,8 @@ pub(crate) fn attend(assembly: &Assembly, existing: Existing, terminal: Option<F
     watched.map(|()| exit.status())
 }
 
-fn watch(child: FdRef<'_>, terminal: Option<Fd>) -> Result<()> {
+/// Passes signals and the terminal through until the process has ended.
+pub(crate) fn watch(child: FdRef<'_>, terminal: Option<Fd>) -> Result<()> {
     let signals = signal::reader().during(Role::Master, "read signals")?;
     let mut terminal = terminal.map(Terminal::take_over).transpose()?;
     loop {

@@ -13,6 +13,7 @@ pub mod container;
 mod create;
 #[cfg(feature = "json")]
 pub mod delete;
+mod exec;
 mod foreground;
 #[cfg(feature = "json")]
 pub mod list;
@@ -26,4 +27,5 @@ mod stored;
 mod terminal;
 
 pub use create::{Console, run};
+pub use exec::exec;
 pub use store::name_is_valid;

@@ -10,6 +10,7 @@ mod capabilities;
 pub mod cgroup;
 mod devices;
 mod embedded;
+pub mod exec;
 mod hooks;
 mod mount_options;
 mod mounts;
@@ -28,6 +29,7 @@ pub use namespaces::NAMESPACES;
 use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Plan, Supervision};
 use kickstage_config::{Assembly, Report, Result, Text};
+use kickstage_sys::process::clone;
 
 /// What the user asked for, beside what the bundle says.
 #[derive(Clone, Debug)]
@@ -76,7 +78,16 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
     refuse::what_is_not_enforced(spec)?;
     let namespaces = namespaces::decide(spec)?;
     let hooks = hooks::decide(spec)?;
-    let process = process::decide(spec, request, &namespaces, &hooks)?;
+    let process = process::decide(
+        spec,
+        process::Around {
+            id: &request.id,
+            new_keyring: !request.no_new_keyring,
+            preserve_fds: request.preserve_fds,
+            mount_console: namespaces.separates(clone::NEWNS),
+            start_container: hooks.start_container.clone(),
+        },
+    )?;
     let cgroup = cgroup::plan(spec, request.id.as_str(), &host.cgroups)?;
     let setup = setup::decide(bundle, request, &namespaces, &host.cgroups, &cgroup)?;
     let plan = Plan {

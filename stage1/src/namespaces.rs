@@ -43,6 +43,13 @@ impl Namespaces {
         self.creates(flag) || self.joined.iter().any(|(kind, _)| *kind == flag)
     }
 
+    /// Every kind that is another than the host's.
+    pub(crate) fn all(&self) -> u64 {
+        let joined = self.joined.iter().fold(0, |all, (kind, _)| all | kind);
+        let time = if self.new_time || self.time_path.is_some() { clone::NEWTIME } else { 0 };
+        self.new | joined | time
+    }
+
     fn path(&self, flag: u64) -> Result<Option<KernelPath>> {
         let found = self.joined.iter().find(|(kind, _)| *kind == flag);
         found.map(|(_, path)| KernelPath::new(path.as_str()).map_err(refused)).transpose()

@@ -1,12 +1,10 @@
 //! The process of config.json, as stage2 takes it.
 
-use crate::namespaces::Namespaces;
 use crate::text::{self, invalid, texts};
-use crate::{Request, capabilities, seccomp};
-use kickstage_config::plan::Hooks;
+use crate::{capabilities, seccomp};
+use kickstage_config::plan::Hook;
 use kickstage_config::process::{Console, ProcessSpec, Rlimit, Scheduler, Seccomp};
 use kickstage_config::{Result, Text};
-use kickstage_sys::process::clone;
 use oci_spec::runtime::{
     IOPriorityClass, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
     LinuxSeccompAction, PosixRlimitType, Process, Spec,
@@ -32,13 +30,22 @@ const RLIMITS: [(PosixRlimitType, &str, u32); 16] = [
     (PosixRlimitType::RlimitRttime, "RLIMIT_RTTIME", 15),
 ];
 
+/// What a process gets from around it.
+pub(crate) struct Around<'a> {
+    /// The container's name.
+    pub(crate) id: &'a Text,
+    /// Whether it gets a session keyring.
+    pub(crate) new_keyring: bool,
+    /// How many descriptors from 3 on it gets.
+    pub(crate) preserve_fds: u32,
+    /// Whether its terminal is mounted on /dev/console.
+    pub(crate) mount_console: bool,
+    /// Hooks to run before it.
+    pub(crate) start_container: Vec<Hook>,
+}
+
 /// Reads `/process`, and what of `/linux` belongs to the process itself.
-pub(crate) fn decide(
-    spec: &Spec,
-    request: &Request,
-    namespaces: &Namespaces,
-    hooks: &Hooks,
-) -> Result<ProcessSpec> {
+pub(crate) fn decide(spec: &Spec, around: Around<'_>) -> Result<ProcessSpec> {
     let process = spec.process().as_ref().ok_or_else(|| {
         invalid("/process", "it is missing").remedy("an engine needs a program to run")
     })?;
@@ -51,7 +58,7 @@ pub(crate) fn decide(
         args: args(process)?,
         env: texts("/process/env", process.env().as_deref().unwrap_or_default())?,
         cwd: cwd(process)?,
-        console: console(process, namespaces)?,
+        console: console(process, around.mount_console)?,
         uid: user.uid(),
         gid: user.gid(),
         groups: user.additional_gids().clone().unwrap_or_default(),
@@ -62,12 +69,12 @@ pub(crate) fn decide(
         seccomp: seccomp_filter(spec)?,
         apparmor_profile: label("/process/apparmorProfile", process.apparmor_profile())?,
         selinux_label: label("/process/selinuxLabel", process.selinux_label())?,
-        keyring: (!request.no_new_keyring).then(|| keyring(&request.id)),
+        keyring: around.new_keyring.then(|| keyring(around.id)),
         personality: personality(spec)?,
         scheduler: scheduler(process)?,
         io_priority: io_priority(process)?,
-        preserve_fds: request.preserve_fds,
-        start_container: hooks.start_container.clone(),
+        preserve_fds: around.preserve_fds,
+        start_container: around.start_container,
     })
 }
 
@@ -87,7 +94,7 @@ fn cwd(process: &Process) -> Result<Text> {
     Ok(cwd)
 }
 
-fn console(process: &Process, namespaces: &Namespaces) -> Result<Option<Console>> {
+fn console(process: &Process, mount: bool) -> Result<Option<Console>> {
     if !process.terminal().unwrap_or(false) {
         return Ok(None);
     }
@@ -97,7 +104,6 @@ fn console(process: &Process, namespaces: &Namespaces) -> Result<Option<Console>
         u16::try_from(value)
             .map_err(|_| invalid("/process/consoleSize", format!("{value} is above 65535")))
     };
-    let mount = namespaces.separates(clone::NEWNS);
     Ok(Some(Console { height: size(height)?, width: size(width)?, mount }))
 }
 

@@ -3,8 +3,8 @@
 use alloc::format;
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::file::{self, magic};
-use kickstage_sys::{Errno, Fd};
+use kickstage_sys::file::{self, Resolve, magic};
+use kickstage_sys::{Errno, Fd, FdRef};
 
 /// The kernel's files for them, opened while the host's procfs is in place: the container's may
 /// be a fake (CVE-2019-16884).
@@ -14,12 +14,25 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    pub(crate) fn open(spec: &ProcessSpec) -> Result<Self> {
-        let apparmor = spec.apparmor_profile.as_ref().map(|_| apparmor_file()).transpose()?;
+    /// `proc` is the host's; `None`: /proc leads to it.
+    pub(crate) fn open(spec: &ProcessSpec, proc: Option<&Fd>) -> Result<Self> {
+        if spec.apparmor_profile.is_none() && spec.selinux_label.is_none() {
+            return Ok(Self { apparmor: None, selinux: None });
+        }
+        let opened = match proc {
+            Some(_) => None,
+            None => Some(file::open_host(c"/proc", libc::O_PATH | libc::O_DIRECTORY).during_on(
+                Role::Stage2,
+                "open",
+                "/proc",
+            )?),
+        };
+        let proc = proc.or(opened.as_ref()).expect("one of both is there").borrow();
+        let apparmor = spec.apparmor_profile.as_ref().map(|_| apparmor_file(proc)).transpose()?;
         let selinux = spec
             .selinux_label
             .as_ref()
-            .map(|_| open_attribute(c"/proc/thread-self/attr/exec"))
+            .map(|_| open_attribute(proc, c"thread-self/attr/exec"))
             .transpose()
             .map_err(|error| error.at("/process/selinuxLabel"))?;
         Ok(Self { apparmor, selinux })
@@ -51,17 +64,17 @@ impl Labels {
 }
 
 /// Kernels with several security modules have a directory for AppArmor (Linux 5.8).
-fn apparmor_file() -> Result<Fd> {
-    open_attribute(c"/proc/thread-self/attr/apparmor/exec")
-        .or_else(|_| open_attribute(c"/proc/thread-self/attr/exec"))
+fn apparmor_file(proc: FdRef<'_>) -> Result<Fd> {
+    open_attribute(proc, c"thread-self/attr/apparmor/exec")
+        .or_else(|_| open_attribute(proc, c"thread-self/attr/exec"))
         .map_err(|error| {
             error.at("/process/apparmorProfile").remedy("does this kernel have AppArmor enabled?")
         })
 }
 
-fn open_attribute(path: &core::ffi::CStr) -> Result<Fd> {
+fn open_attribute(proc: FdRef<'_>, path: &core::ffi::CStr) -> Result<Fd> {
     let open = || {
-        let file = file::open_host(path, libc::O_WRONLY)?;
+        let file = file::open(proc, path, libc::O_WRONLY, 0, Resolve::Anywhere)?;
         if file::filesystem(file.borrow())? != magic::PROC {
             return Err(Errno(libc::EXDEV));
         }

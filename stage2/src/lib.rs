@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod console;
 mod credentials;
+pub mod exec;
 mod gate;
 mod home;
 mod labels;
@@ -79,7 +80,7 @@ fn prepare(
     // a new session first: the keyring, the terminal and job control belong to it
     process::new_session().during(Role::Stage2, "start a session")?;
     // while the host's /proc is what /proc leads to
-    let labels = labels::Labels::open(spec)?;
+    let labels = labels::Labels::open(spec, None)?;
     helpers.set_up(&plan.setup.early)?;
 
     let Some(Message::Placed { pid }) = inherited.channel.receive()? else {
@@ -141,9 +142,16 @@ fn wait_for_start(inherited: &Inherited, gate: Option<&Gate>) -> Result<()> {
 /// The last steps. Returns only the reason why the program could not be executed.
 fn finish(assembly: &Assembly, ready: &Ready, helpers: &mut impl Helpers) -> Error {
     let spec = &assembly.process;
-    let mut last = || -> Result<()> {
-        helpers.run_hooks("startContainer", &spec.start_container, ready.pid)?;
-        ready.labels.apply(spec)?;
+    match helpers.run_hooks("startContainer", &spec.start_container, ready.pid) {
+        Ok(()) => execute(spec, &ready.program, &ready.labels),
+        Err(error) => error,
+    }
+}
+
+/// Becomes the program. Returns only the reason why not.
+fn execute(spec: &ProcessSpec, program: &program::Program, labels: &labels::Labels) -> Error {
+    let last = || -> Result<()> {
+        labels.apply(spec)?;
         file::close_on_exec_from(3 + spec.preserve_fds)
             .during(Role::Stage2, "close what is not the program's")?;
         signal::set_all_default();
@@ -155,7 +163,7 @@ fn finish(assembly: &Assembly, ready: &Ready, helpers: &mut impl Helpers) -> Err
         }
     };
     match last() {
-        Ok(()) => ready.program.execute(),
+        Ok(()) => program.execute(),
         Err(error) => error,
     }
 }

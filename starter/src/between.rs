@@ -30,18 +30,18 @@ enum Report {
 
 const LIMIT: usize = 64 << 10;
 
+/// `enter` runs in the process between, `inside` in the one that it makes with `flags`.
 pub(crate) fn spawn(
-    config: &StarterConfig,
-    plan: &Plan,
     flags: u64,
     cgroup: Option<FdRef<'_>>,
+    enter: impl FnOnce() -> Result<()>,
     inside: impl FnOnce() -> i32,
 ) -> Result<Child> {
     let (ours, theirs) = socket::pair().during(Role::Starter, "make a socket pair")?;
     match process::fork(0, cgroup).map_err(refused)? {
         Forked::Child => {
             drop(ours);
-            process::exit(make(config, plan, flags, &theirs, inside));
+            process::exit(make(flags, &theirs, enter, inside));
         }
         Forked::Parent(_, between) => {
             drop(theirs);
@@ -73,14 +73,12 @@ fn receive(ours: &Fd) -> Result<Child> {
 
 /// In the process between.
 fn make(
-    config: &StarterConfig,
-    plan: &Plan,
     flags: u64,
     theirs: &Fd,
+    enter: impl FnOnce() -> Result<()>,
     inside: impl FnOnce() -> i32,
 ) -> i32 {
-    let forked = enter(config, plan)
-        .and_then(|()| process::fork(flags | clone::PARENT, None).map_err(refused));
+    let forked = enter().and_then(|()| process::fork(flags | clone::PARENT, None).map_err(refused));
     let (report, pidfd) = match forked {
         Ok(Forked::Child) => process::exit(inside()),
         Ok(Forked::Parent(pid, pidfd)) => (Report::Made(pid), Some(pidfd)),
@@ -93,7 +91,7 @@ fn make(
 }
 
 /// The user namespace first: it may be what gives the right to enter the others.
-fn enter(config: &StarterConfig, plan: &Plan) -> Result<()> {
+pub(crate) fn enter(config: &StarterConfig, plan: &Plan) -> Result<()> {
     let paths = &config.container.namespaces.paths;
     if let Some(path) = &paths.user {
         join("user", path, clone::NEWUSER)?;

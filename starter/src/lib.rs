@@ -43,7 +43,7 @@ pub fn spawn(
         Err(error) => tell(&error),
     };
     let child = if between::is_needed(config, plan) {
-        between::spawn(config, plan, flags, cgroup, inside)?
+        between::spawn(flags, cgroup, || between::enter(config, plan), inside)?
     } else {
         match process::fork(flags, cgroup).map_err(refused)? {
             Forked::Child => process::exit(inside()),
@@ -54,6 +54,24 @@ pub fn spawn(
         let _ = process::signal(child.pidfd.borrow(), libc::SIGKILL);
         let _ = process::wait(child.pidfd.borrow());
     })?;
+    Role::Starter.mark("fork");
+    Ok(child)
+}
+
+/// Forks a process into the namespaces of a running one (`CLONE_NEW*` flags), and on cgroup v2
+/// into a cgroup. `body` runs in it; its result is the exit status.
+pub fn spawn_into(
+    container: FdRef<'_>,
+    namespaces: u64,
+    cgroup: Option<FdRef<'_>>,
+    body: impl FnOnce() -> i32,
+) -> Result<Child> {
+    let enter = || {
+        process::join(container, namespaces)
+            .during(Role::Starter, "join the container's namespaces")?;
+        if namespaces & clone::NEWUSER == 0 { Ok(()) } else { between::become_root_inside() }
+    };
+    let child = between::spawn(0, cgroup, enter, body)?;
     Role::Starter.mark("fork");
     Ok(child)
 }

@@ -16,6 +16,7 @@ fn value(flag: &Flag) -> &'static str {
     match flag.value {
         Value::Switch => "true",
         Value::Number => "7",
+        Value::Text(_) => "some text",
         Value::File(_) | Value::Directory => "/some/where",
         Value::Choice(_, words) => words.iter().find(|word| **word != flag.default).unwrap(),
     }

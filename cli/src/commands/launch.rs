@@ -1,6 +1,7 @@
 //! `create`, `run`, `try` and `plan`: from a bundle to a running stage image.
 
 use crate::timeline::Timeline;
+use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::{Assembly, Context, Error, Report, Result, Role, Text};
@@ -102,7 +103,10 @@ fn launch(
     check_preserved(options.preserve_fds)?;
     global.timeline.start()?;
     let mut request = request(global, options, goal, supervision)?;
-    let console = console_socket(options, bundle, supervision)?;
+    let process = bundle.spec.process().as_ref();
+    let terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
+    let socket = options.console_socket.as_deref().map(absolute).transpose()?;
+    let console = console_socket(socket.as_ref(), terminal, supervision == Supervision::Foreign)?;
     if options.standalone {
         return crate::standalone::run(global, options, console.as_ref());
     }
@@ -112,7 +116,7 @@ fn launch(
     };
     let assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
     Role::Stage1.mark("plan made");
-    let handoff = handoff::seal(&assembly, Form::Compact)?;
+    let handoff = handoff::seal(&Task::Make(Box::new(assembly)), Form::Compact)?;
     let program = crate::stage_image::sealed()?;
     Role::Cli.mark("image sealed");
     let log = global.report.log_fd.map(FdRef::of_raw);
@@ -147,7 +151,7 @@ fn request(
 }
 
 /// Becomes the stage image: the command has no more to do, and its memory is not needed.
-fn execute(program: &Fd, handoff: &Fd, kept: &[Option<FdRef<'_>>]) -> Error {
+pub(super) fn execute(program: &Fd, handoff: &Fd, kept: &[Option<FdRef<'_>>]) -> Error {
     let argument = CString::new(handoff.raw().to_string()).expect("digits have no NUL");
     for fd in kept.iter().flatten() {
         if let Err(errno) = fd.keep_on_exec(true) {
@@ -165,18 +169,16 @@ fn execute(program: &Fd, handoff: &Fd, kept: &[Option<FdRef<'_>>]) -> Error {
 }
 
 /// What a terminal needs, and nothing that has no use.
-fn console_socket(
-    options: &LaunchOptions,
-    bundle: &Bundle,
-    supervision: Supervision,
+pub(super) fn console_socket(
+    socket: Option<&Text>,
+    terminal: bool,
+    detached: bool,
 ) -> Result<Option<Fd>> {
-    let process = bundle.spec.process().as_ref();
-    let terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
     let refused = |cause: &str| {
         Err(Error::new(Role::Cli, "set the terminal up").because(cause).at("/process/terminal"))
     };
-    match (&options.console_socket, terminal, supervision) {
-        (None, true, Supervision::Foreign) => {
+    match (socket, terminal, detached) {
+        (None, true, true) => {
             refused("cannot allocate tty if the container will detach without a --console-socket")
         }
         (Some(_), false, _) => refused("cannot use --console-socket without a terminal"),
@@ -185,18 +187,13 @@ fn console_socket(
     }
 }
 
-fn connect(path: &Path) -> Result<Fd> {
-    use std::os::unix::ffi::OsStrExt;
-    socket::connect(path.as_os_str().as_bytes()).during_on(
-        Role::Cli,
-        "connect to console socket",
-        path.display(),
-    )
+fn connect(path: &Text) -> Result<Fd> {
+    socket::connect(path.to_bytes()).during_on(Role::Cli, "connect to console socket", path)
 }
 
 /// The caller must have opened what it wants to be kept: else one of our own descriptors could
 /// get the number.
-fn check_preserved(count: u32) -> Result<()> {
+pub(super) fn check_preserved(count: u32) -> Result<()> {
     for raw in (3..).take(count as usize) {
         if file::stat(FdRef::of_raw(raw)).is_err() {
             return Err(Error::new(Role::Cli, "preserve descriptors")

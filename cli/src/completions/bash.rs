@@ -67,7 +67,7 @@ fn values(flags: &[Flag], indent: &str) -> String {
             Value::Switch => return None,
             Value::Directory => r#"COMPREPLY=($(compgen -d -- "$current"))"#.to_owned(),
             Value::File(_) => r#"COMPREPLY=($(compgen -f -- "$current"))"#.to_owned(),
-            Value::Number => "COMPREPLY=()".to_owned(),
+            Value::Number | Value::Text(_) => "COMPREPLY=()".to_owned(),
             Value::Choice(_, choice) => reply(&words(choice.iter().copied())),
         };
         let names = spellings(flag).collect::<Vec<_>>().join("|");

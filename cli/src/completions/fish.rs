@@ -41,7 +41,7 @@ fn flag(when: &str, flag: &Flag) -> String {
         Value::Switch => String::new(),
         Value::Directory => " -x -a '(__fish_complete_directories)'".to_owned(),
         Value::File(_) => " -r -F".to_owned(),
-        Value::Number => " -x".to_owned(),
+        Value::Number | Value::Text(_) => " -x".to_owned(),
         Value::Choice(_, choice) => format!(" -x -a '{}'", words(choice.iter().copied())),
     };
     let help = quoted(flag.help);

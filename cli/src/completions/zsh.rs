@@ -47,6 +47,7 @@ fn flag(flag: &Flag) -> String {
         Value::Directory => ":directory:_directories".to_owned(),
         Value::File(_) => ":file:_files".to_owned(),
         Value::Number => ":number:".to_owned(),
+        Value::Text(_) => ":text:".to_owned(),
         Value::Choice(name, choice) => {
             format!(":{}:({})", name.to_lowercase(), words(choice.iter().copied()))
         }

@@ -141,3 +141,49 @@ pub(super) const NO_NEW_KEYRING: Flag = Flag {
     help: "Leave the caller's session keyring to the container.",
     default: "",
 };
+
+const fn text(
+    name: &'static str,
+    short: Option<char>,
+    of: &'static str,
+    help: &'static str,
+) -> Flag {
+    Flag { name, short, value: Value::Text(of), help, default: "" }
+}
+
+const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Flag {
+    Flag { name, short, value: Value::Switch, help, default: "" }
+}
+
+/// Those of `exec`.
+pub(super) const EXEC_FLAGS: &[Flag] = &[
+    switch("tty", Some('t'), "Give it a terminal."),
+    switch("detach", Some('d'), "Do not wait for the program."),
+    Flag {
+        name: "process",
+        short: Some('p'),
+        value: Value::File("FILE"),
+        help: "Take everything from FILE: the \"process\" of a config.json.",
+        default: "",
+    },
+    text("user", Some('u'), "UID[:GID]", "The user, and the group, as numbers."),
+    text("additional-gids", Some('g'), "GID", "A further group, as a number. Repeatable."),
+    text("cwd", None, "DIR", "The working directory, in the container."),
+    text("env", Some('e'), "NAME=VALUE", "A further environment variable. Repeatable."),
+    text("cap", Some('c'), "CAP", "A further capability, such as CAP_KILL. Repeatable."),
+    switch("no-new-privs", None, "No exec may give more privilege."),
+    text("apparmor", None, "PROFILE", "The AppArmor profile."),
+    text("process-label", None, "LABEL", "The SELinux label."),
+    text(
+        "cgroup",
+        None,
+        "[CTRL:]PATH",
+        "A control group below the container's; with v1 for some controllers only. Repeatable.",
+    ),
+    switch("ignore-paused", None, "Also in a paused container: it then runs after resume."),
+    PID_FILE,
+    CONSOLE_SOCKET,
+    PRESERVE_FDS,
+    NO_NEW_KEYRING,
+    switch("no-subreaper", None, "Accepted for runc's sake: kickstage never adopts orphans."),
+];

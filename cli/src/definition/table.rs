@@ -1,12 +1,12 @@
 //! The table of commands.
 
 use super::flags::{
-    BUNDLE, CONSOLE_SOCKET, FORMAT, NO_NEW_KEYRING, NO_PIVOT, PID_FILE, PRESERVE_FDS,
+    BUNDLE, CONSOLE_SOCKET, EXEC_FLAGS, FORMAT, NO_NEW_KEYRING, NO_PIVOT, PID_FILE, PRESERVE_FDS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::{
-    delete, features, generate_docs, help, kill, list, plan, ps, spec, start, state,
+    delete, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state,
 };
 
 const ID: Argument = Argument {
@@ -128,6 +128,33 @@ pub(crate) static COMMANDS: &[Command] = &[
         flags: &[],
         examples: &[Example { purpose: "Start it", line: "kickstage start web" }],
         run: start::run,
+    },
+    Command {
+        name: "exec",
+        group: Group::Life,
+        summary: "execute another program in a running container",
+        description: "The program gets the container's namespaces, control groups and seccomp \
+            filter, and what config.json in the bundle says of its own process, but for what the \
+            flags change. The exit code is the program's, or 128 + N after signal N, or 255 if \
+            it could not be executed.",
+        arguments: &[
+            ID,
+            Argument {
+                name: "COMMAND",
+                help: "The program and its arguments; none with --process.",
+                count: Count::Rest,
+                kind: Kind::Words,
+            },
+        ],
+        flags: EXEC_FLAGS,
+        examples: &[
+            Example { purpose: "A shell", line: "kickstage exec -t web sh" },
+            Example {
+                purpose: "As another user, in the background",
+                line: "kickstage exec -d -u 1000:1000 --pid-file /run/job.pid web job --now",
+            },
+        ],
+        run: exec::run,
     },
     Command {
         name: "kill",

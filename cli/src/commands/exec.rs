@@ -1,0 +1,172 @@
+//! `kickstage exec [FLAGS] ID COMMAND...`
+
+use super::launch;
+use crate::arguments::{Parsed, absolute};
+use crate::global::Global;
+use crate::timeline::Timeline;
+use kickstage_config::exec::{Exec, Task};
+use kickstage_config::handoff::{self, Descriptors, Form};
+use kickstage_config::record::{CgroupDir, Record};
+use kickstage_config::state::Status;
+use kickstage_config::{Error, Result, Role, Text};
+use kickstage_stage1::exec::{Changes, read_process};
+use kickstage_sys::{Fd, FdRef};
+
+/// Executes a further program in a running container. A failure of ours is 255, so that callers
+/// can tell it from one of the program.
+pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
+    go(global, parsed).or_else(|error| {
+        global.report.error(&error);
+        Ok(255)
+    })
+}
+
+fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
+    launch::check_preserved(parsed.number("preserve-fds"))?;
+    let timeline =
+        Timeline::new(global.report.debug, global.trace.as_ref().map(|path| path.as_str().into()));
+    timeline.start()?;
+    let container = super::open(global, parsed)?;
+    let record = container.record()?;
+    if container.status()? == Status::Stopped {
+        return Err(stopped());
+    }
+    let process = container.process()?.ok_or_else(stopped)?;
+    let console = parsed.path("console-socket")?;
+    let changes = changes(parsed)?;
+    let spec = kickstage_stage1::read_config(&absolute("the bundle", &record.bundle)?)?;
+    let id = parsed.container()?;
+    let decided = kickstage_stage1::exec::exec(
+        &spec,
+        &id,
+        &changes,
+        parsed.number("preserve-fds"),
+        !parsed.is_on("no-new-keyring"),
+    )?;
+    let console = launch::console_socket(
+        console.as_ref(),
+        decided.process.console.is_some(),
+        parsed.is_on("detach"),
+    )?;
+    Role::Stage1.mark("exec decided");
+    let exec = Exec {
+        container: process.raw(),
+        container_pid: record.pid,
+        namespaces: decided.namespaces,
+        cgroups: cgroups(record, &parsed.all("cgroup"))?,
+        process: decided.process,
+        oom_score_adj: decided.oom_score_adj,
+        detach: parsed.is_on("detach"),
+        pid_file: parsed.path("pid-file")?,
+        report: global.report.clone(),
+        descriptors: Descriptors {
+            console_socket: console.as_ref().map(Fd::raw),
+            timeline: timeline.descriptor(),
+        },
+    };
+    let handoff = handoff::seal(&Task::Exec(Box::new(exec)), Form::Compact)?;
+    let program = crate::stage_image::sealed()?;
+    Role::Cli.mark("image sealed");
+    let log = global.report.log_fd.map(FdRef::of_raw);
+    let console = console.as_ref().map(Fd::borrow);
+    let kept = [Some(handoff.borrow()), console, log, Some(process.borrow())];
+    timeline.around(|| launch::execute(&program, &handoff, &kept))
+}
+
+/// Engines look for these words.
+fn stopped() -> Error {
+    Error::new(Role::Cli, "exec").because("cannot exec in a stopped container")
+}
+
+fn changes(parsed: &Parsed) -> Result<Changes> {
+    let texts = |name| parsed.all(name).into_iter().map(String::from).collect::<Vec<_>>();
+    let text = |name| parsed.text(name).map(String::from);
+    let (uid, gid) = parsed.text("user").map_or(Ok((None, None)), user)?;
+    let mut additional_gids = Vec::new();
+    for group in parsed.all("additional-gids") {
+        additional_gids.push(number("additional-gids", group)?);
+    }
+    Ok(Changes {
+        process: parsed.path("process")?.as_ref().map(read_process).transpose()?,
+        args: parsed.words[1..].to_vec(),
+        cwd: text("cwd"),
+        env: texts("env"),
+        uid,
+        gid,
+        additional_gids,
+        capabilities: texts("cap"),
+        no_new_privs: parsed.is_on("no-new-privs"),
+        apparmor: text("apparmor"),
+        label: text("process-label"),
+        terminal: parsed.is_on("tty"),
+    })
+}
+
+/// `UID[:GID]`, numbers only: names are the image's, and an image may lie (CVE-2016-3697).
+fn user(text: &str) -> Result<(Option<u32>, Option<u32>)> {
+    let (uid, gid) = match text.split_once(':') {
+        Some((uid, gid)) => (uid, Some(number("user", gid)?)),
+        None => (text, None),
+    };
+    Ok((Some(number("user", uid)?), gid))
+}
+
+/// u32::MAX means "leave it alone" to the kernel.
+fn number(flag: &str, text: &str) -> Result<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = text.parse::<u32>().ok().filter(|number| digits && *number != u32::MAX);
+    parsed.ok_or_else(|| {
+        Error::new(Role::Cli, "parse arguments")
+            .because(format!("--{flag}: {text:?} is not a number from 0 to 4294967294"))
+            .remedy("users and groups are numbers here: UID[:GID]")
+    })
+}
+
+/// Those of the container, or cgroups below them: `PATH`, or for v1 `CONTROLLER[,…]:PATH`.
+fn cgroups(record: &Record, wanted: &[&str]) -> Result<Vec<CgroupDir>> {
+    let mut dirs = record.cgroups.clone();
+    for word in wanted {
+        let (controllers, below) = match word.split_once(':') {
+            Some((controllers, path)) => (Some(controllers), path),
+            None => (None, *word),
+        };
+        let refused = |why: &str| {
+            Error::new(Role::Cli, "parse arguments").because(format!("--cgroup {word}: {why}"))
+        };
+        if below.split('/').any(|part| part == "..") {
+            return Err(refused("a path below the container's cgroup has no .."));
+        }
+        let below = below.trim_matches('/');
+        let belongs = |dir: &CgroupDir| {
+            let mut all = dir.controllers.split(',');
+            controllers.is_none_or(|wanted| wanted.split(',').any(|one| all.any(|own| own == one)))
+        };
+        let mut found = false;
+        for dir in dirs.iter_mut().filter(|dir| belongs(dir)) {
+            found = true;
+            if !below.is_empty() {
+                dir.path = Text::new(format!("{}/{below}", dir.path))
+                    .map_err(|_| refused("it holds a NUL"))?;
+            }
+        }
+        if !found {
+            return Err(refused("the container has no such controller"));
+        }
+    }
+    Ok(dirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_numbers_and_nothing_else() {
+        assert_eq!(user("0").unwrap(), (Some(0), None));
+        assert_eq!(user("7:8").unwrap(), (Some(7), Some(8)));
+        for wrong in ["", "root", "1:", ":1", "+1", "-1", "4294967295", "4294967296", "1:2:3", "1 "]
+        {
+            assert!(user(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

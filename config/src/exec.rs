@@ -1,0 +1,69 @@
+//! A further process in a running container.
+
+use crate::handoff::{Assembly, Descriptors};
+use crate::process::ProcessSpec;
+use crate::record::CgroupDir;
+use crate::{Report, Text};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// What the stage image is executed for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Task {
+    /// To make a container.
+    Make(Box<Assembly>),
+    /// To execute something in one that runs.
+    Exec(Box<Exec>),
+}
+
+impl Task {
+    /// Where messages go.
+    pub const fn report(&self) -> &Report {
+        match self {
+            Self::Make(assembly) => &assembly.report,
+            Self::Exec(exec) => &exec.report,
+        }
+    }
+
+    /// What is open besides.
+    pub const fn descriptors(&self) -> Descriptors {
+        match self {
+            Self::Make(assembly) => assembly.descriptors,
+            Self::Exec(exec) => exec.descriptors,
+        }
+    }
+
+    /// What the process is to become.
+    pub const fn process(&self) -> &ProcessSpec {
+        match self {
+            Self::Make(assembly) => &assembly.process,
+            Self::Exec(exec) => &exec.process,
+        }
+    }
+}
+
+/// The work for one such process.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Exec {
+    /// The container's first process: an inherited descriptor that always means it.
+    pub container: i32,
+    /// The same as the host numbers it.
+    pub container_pid: i32,
+    /// The namespaces to join, as `CLONE_NEW*` flags.
+    pub namespaces: u64,
+    /// The cgroups to enter.
+    pub cgroups: Vec<CgroupDir>,
+    /// What to become.
+    pub process: ProcessSpec,
+    /// Score for the out-of-memory killer.
+    pub oom_score_adj: Option<i32>,
+    /// Whether to return as soon as the program runs.
+    pub detach: bool,
+    /// Where to write the process's pid, in decimal.
+    pub pid_file: Option<Text>,
+    /// Where messages go.
+    pub report: Report,
+    /// What is open besides.
+    pub descriptors: Descriptors,
+}

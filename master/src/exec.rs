@@ -1,0 +1,119 @@
+//! A further process in a running container.
+
+use crate::create::{
+    Console, close_the_rest, console_ends, receive_terminal, score, write_pid_file,
+};
+use crate::foreground;
+use alloc::format;
+use alloc::string::String;
+use core::cell::Cell;
+use kickstage_cgroups::{Entrance, way_into};
+use kickstage_config::cgroup::Version;
+use kickstage_config::channel::{Channel, Inherited, Message};
+use kickstage_config::exec::Exec;
+use kickstage_config::record::CgroupDir;
+use kickstage_config::{Context, Error, Result, Role, Text};
+use kickstage_starter::Child;
+use kickstage_sys::{Fd, FdRef, file, process, signal};
+
+/// Makes the process, and stands before it unless it is detached. `body` is run as the process,
+/// in its namespaces and cgroups, with the host's procfs where it needs one. Gives the exit
+/// status for the command.
+pub fn exec(
+    exec: &Exec,
+    console: Console,
+    kept: &[i32],
+    body: impl Fn(Inherited, Option<&Fd>) -> i32,
+) -> Result<i32> {
+    signal::block_all().during(Role::Master, "block signals")?;
+    let (ours, theirs) = Channel::pair()?;
+    let (console_socket, relay) = console_ends(console)?;
+    let proc = host_proc(exec)?;
+    let inherited = Cell::new(Some(Inherited { channel: theirs, gate: None, console_socket }));
+    let child = spawn(exec, |entrances| {
+        let inherited = inherited.take().expect("taken in the parent after the fork only");
+        let mut open = kept.to_vec();
+        open.extend(proc.as_ref().map(Fd::raw));
+        let entered = entrances.iter().try_for_each(Entrance::enter);
+        match entered.and_then(|()| close_the_rest(&exec.process, &exec.report, &inherited, open)) {
+            Ok(()) => body(inherited, proc.as_ref()),
+            Err(error) => {
+                let _ = inherited.channel.send(&Message::Failed(error));
+                1
+            }
+        }
+    })?;
+    drop(inherited.take());
+    let begun = begin(exec, &ours, &child, relay.as_ref());
+    let terminal = begun.inspect_err(|_| {
+        let _ = process::signal(child.pidfd.borrow(), libc::SIGKILL);
+        let _ = process::wait(child.pidfd.borrow());
+    })?;
+    if exec.detach {
+        return Ok(0);
+    }
+    let watched = foreground::watch(child.pidfd.borrow(), terminal);
+    let exit = process::wait(child.pidfd.borrow()).during(Role::Master, "wait for the process")?;
+    watched.map(|()| exit.status())
+}
+
+/// Until the program runs. Gives our end of its terminal if we relay it.
+fn begin(exec: &Exec, ours: &Channel, child: &Child, relay: Option<&Fd>) -> Result<Option<Fd>> {
+    score(exec.oom_score_adj, child.pid)?;
+    match ours.receive()? {
+        None => {}
+        Some(Message::Failed(error)) => return Err(error),
+        Some(other) => {
+            return Err(
+                Error::new(Role::Master, "execute").because(format!("unexpected {other:?}"))
+            );
+        }
+    }
+    Role::Master.mark("program runs");
+    if let Some(path) = &exec.pid_file {
+        write_pid_file(path, child.pid)?;
+    }
+    relay.map(receive_terminal).transpose()
+}
+
+/// Labels are written through it.
+fn host_proc(exec: &Exec) -> Result<Option<Fd>> {
+    let process = &exec.process;
+    if process.apparmor_profile.is_none() && process.selinux_label.is_none() {
+        return Ok(None);
+    }
+    let proc = file::open_host(c"/proc", libc::O_PATH | libc::O_DIRECTORY);
+    proc.map(Some).during_on(Role::Master, "open", "/proc")
+}
+
+fn spawn(exec: &Exec, body: impl Fn(&[Entrance]) -> i32) -> Result<Child> {
+    let container = FdRef::of_raw(exec.container);
+    let into = |dirs: &[CgroupDir]| {
+        let way = way_into(dirs)?;
+        let cgroup = way.clone_target.as_ref().map(Fd::borrow);
+        kickstage_starter::spawn_into(container, exec.namespaces, cgroup, || body(&way.entrances))
+    };
+    match into(&exec.cgroups) {
+        // a container that has made cgroups of its own below has moved its processes there
+        Err(error) if error.errno == Some(libc::EBUSY) => into(&[its_own(exec, error)?]),
+        other => other,
+    }
+}
+
+/// v2: the cgroup in which the container's first process is now.
+fn its_own(exec: &Exec, busy: Error) -> Result<CgroupDir> {
+    let Some(record) = exec.cgroups.iter().find(|dir| dir.version == Version::V2) else {
+        return Err(busy);
+    };
+    let path = Text::new(format!("/proc/{}/cgroup", exec.container_pid)).expect("has no NUL");
+    let bytes = file::read_host(&path, 1 << 20).during_on(Role::Master, "read", &path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let inside = |path: &&str| {
+        path.strip_prefix(record.path.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    match line.filter(inside).and_then(|path| Text::new(path).ok()) {
+        Some(path) => Ok(CgroupDir { path, ..record.clone() }),
+        None => Err(busy),
+    }
+}

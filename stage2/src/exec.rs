@@ -1,0 +1,32 @@
+//! A further process of a running container: the second half of the way to a program.
+
+use crate::{become_the_user, console, execute, labels};
+use kickstage_config::channel::{Inherited, Message};
+use kickstage_config::process::ProcessSpec;
+use kickstage_config::{Context, Error, Result, Role};
+use kickstage_sys::{Fd, process};
+
+/// Starts in the container's namespaces and cgroups with the engine's privileges. `proc` is the
+/// host's procfs: the container's may be a fake. Returns the exit status for the case that it
+/// did not get to the program, after it has told the reason.
+pub fn run(spec: &ProcessSpec, mut inherited: Inherited, proc: Option<&Fd>) -> i32 {
+    let failure = match go(spec, &mut inherited, proc) {
+        Ok(error) | Err(error) => error,
+    };
+    let _ = inherited.channel.send(&Message::Failed(failure));
+    1
+}
+
+/// Gives the reason why the program could not be executed.
+fn go(spec: &ProcessSpec, inherited: &mut Inherited, proc: Option<&Fd>) -> Result<Error> {
+    process::die_with_parent(libc::SIGKILL)
+        .during(Role::Stage2, "bind our life to the master's")?;
+    process::new_session().during(Role::Stage2, "start a session")?;
+    let labels = labels::Labels::open(spec, proc)?;
+    if let Some(console) = spec.console {
+        console::open(console, inherited.console_socket.take())?;
+    }
+    let program = become_the_user(spec)?;
+    process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
+    Ok(execute(spec, &program, &labels))
+}
