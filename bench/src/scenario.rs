@@ -36,6 +36,8 @@ pub(crate) enum Scenario {
     Mounts,
     /// `create`, `start`, and `delete` after the end, added up.
     Steps,
+    /// `exec true` in a running container.
+    Exec,
     /// `state` of a running container.
     State,
     /// `kill` of a running container that ignores the signal.
@@ -48,11 +50,12 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// All of them, in the order of the report.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Run,
         Self::Seccomp,
         Self::Mounts,
         Self::Steps,
+        Self::Exec,
         Self::State,
         Self::Kill,
         Self::DeleteForce,
@@ -67,6 +70,7 @@ impl Scenario {
             Self::Seccomp => "run-seccomp".into(),
             Self::Mounts => "run-100-mounts".into(),
             Self::Steps => "create-start-delete".into(),
+            Self::Exec => "exec".into(),
             Self::State => "state".into(),
             Self::Kill => "kill".into(),
             Self::DeleteForce => "delete-force".into(),
@@ -80,7 +84,7 @@ impl Scenario {
             Self::Run | Self::Steps => Bundle::new(&["true"]),
             Self::Seccomp => Bundle::new(&["true"]).with("/linux/seccomp", docker_seccomp()),
             Self::Mounts => with_mounts(100),
-            Self::State | Self::Kill | Self::DeleteForce | Self::List(_) => {
+            Self::Exec | Self::State | Self::Kill | Self::DeleteForce | Self::List(_) => {
                 // it is not there to be measured: it only sleeps, and a SIGCONT does it no harm
                 Bundle::new(&["sleep", "100000"])
             }
@@ -170,6 +174,7 @@ impl Subject {
             scenario,
             Scenario::Run
                 | Scenario::Steps
+                | Scenario::Exec
                 | Scenario::State
                 | Scenario::Kill
                 | Scenario::DeleteForce
@@ -190,7 +195,7 @@ impl Subject {
         bundle: &Bundle,
     ) -> Vec<String> {
         let count = match scenario {
-            Scenario::State | Scenario::Kill => 1,
+            Scenario::Exec | Scenario::State | Scenario::Kill => 1,
             Scenario::List(count) => count,
             _ => 0,
         };
@@ -233,6 +238,7 @@ impl Subject {
                 let create = self.making("create", bundle, &id);
                 vec![create, self.command(&["start", &id]), self.command(&["delete", &id])]
             }
+            Scenario::Exec => vec![self.command(&["exec", &ids[0], "/bin/true"])],
             Scenario::State => vec![self.command(&["state", &ids[0]])],
             Scenario::Kill => {
                 let signal = if self.is_runtime() { "CONT" } else { "18" };

@@ -75,6 +75,11 @@ impl Runtime {
         self
     }
 
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Its state directory.
     pub fn root(&self) -> &Path {
         self.root.path()
