@@ -30,6 +30,7 @@ use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Plan, Supervision};
 use kickstage_config::{Assembly, Report, Result, Text};
 use kickstage_sys::process::clone;
+use kickstage_sys::{file, process as system};
 
 /// What the user asked for, beside what the bundle says.
 #[derive(Clone, Debug)]
@@ -63,12 +64,50 @@ pub struct Request {
 pub struct Host {
     /// Control groups.
     pub cgroups: cgroup::CgroupHost,
+    /// Who we are, when we are not root.
+    pub unprivileged: Option<Unprivileged>,
+}
+
+/// A user who is not root, and who helps him.
+#[derive(Clone, Debug)]
+pub struct Unprivileged {
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// newuidmap(1), if it is installed.
+    pub newuidmap: Option<Text>,
+    /// newgidmap(1), if it is installed.
+    pub newgidmap: Option<Text>,
+}
+
+impl Unprivileged {
+    fn read() -> Option<Self> {
+        let uid = system::effective_uid();
+        (uid != 0).then(|| Self {
+            uid,
+            gid: system::effective_gid(),
+            newuidmap: in_path("newuidmap"),
+            newgidmap: in_path("newgidmap"),
+        })
+    }
+}
+
+/// The caller's own PATH: the programs are for him, and he has no right that they could misuse.
+fn in_path(name: &str) -> Option<Text> {
+    let path = std::env::var("PATH").ok()?;
+    let mut places = path.split(':').filter(|place| place.starts_with('/'));
+    places.find_map(|place| {
+        let candidate = Text::new(format!("{place}/{name}")).ok()?;
+        file::open_host(&candidate, libc::O_PATH).is_ok().then_some(candidate)
+    })
 }
 
 impl Host {
     /// Looks at this host.
     pub fn read() -> Result<Self> {
-        Ok(Self { cgroups: cgroup::CgroupHost::read()? })
+        let cgroups = cgroup::CgroupHost::read()?;
+        Ok(Self { cgroups, unprivileged: Unprivileged::read() })
     }
 }
 
@@ -115,7 +154,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
         hooks,
     };
     Ok(Assembly {
-        starter: namespaces.starter_config(spec, &process)?,
+        starter: namespaces.starter_config(spec, &process, host.unprivileged.as_ref())?,
         plan,
         process,
         report: request.report.clone(),

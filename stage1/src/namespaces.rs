@@ -1,10 +1,11 @@
 //! Which namespaces the container gets, and how.
 
+use crate::Unprivileged;
 use crate::text::{self, invalid};
 use kickstage_config::plan::TimeOffset;
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::starter::{
-    Gids, Id, IdMap, IdMapping, Invalid, KernelPath, MountPropagation, NamespaceFlags,
+    Gids, Id, IdMap, IdMapping, Invalid, KernelPath, MountPropagation, NamespaceFlags, Privileges,
     StarterConfig,
 };
 use kickstage_config::{Result, Text};
@@ -60,6 +61,7 @@ impl Namespaces {
         &self,
         spec: &Spec,
         process: &ProcessSpec,
+        unprivileged: Option<&Unprivileged>,
     ) -> Result<StarterConfig> {
         let mut config = StarterConfig::default();
         let namespaces = &mut config.container.namespaces;
@@ -92,9 +94,32 @@ impl Namespaces {
             privileges.gid_map = id_map("/linux/gidMappings", linux.gid_mappings().as_deref())?;
         }
         privileges.allow_setgroups = true;
+        if let Some(user) = unprivileged.filter(|_| self.creates(clone::NEWUSER)) {
+            map_without_privilege(privileges, user)?;
+        }
         config.check().map_err(|why| invalid("/linux/namespaces", why.to_string()))?;
         Ok(config)
     }
+}
+
+/// One's own ids may be mapped by oneself, if setgroups(2) is given up (user_namespaces(7)); all
+/// others by a helper that knows what /etc/subuid allows.
+fn map_without_privilege(privileges: &mut Privileges, user: &Unprivileged) -> Result<()> {
+    let own = |map: &IdMap, id: u32| matches!(map.mappings(), [range] if range.host_id == id && range.size == 1);
+    if own(&privileges.uid_map, user.uid) && own(&privileges.gid_map, user.gid) {
+        privileges.allow_setgroups = false;
+        return Ok(());
+    }
+    let helper = |found: &Option<Text>, name: &str, pointer: &str| {
+        let path = found.as_ref().ok_or_else(|| {
+            invalid(pointer, format!("mapping ids that are not one's own needs {name}"))
+                .remedy("install the package uidmap, or map nothing but your own id")
+        })?;
+        KernelPath::new(path.as_str()).map(Some).map_err(refused)
+    };
+    privileges.newuidmap_path = helper(&user.newuidmap, "newuidmap", "/linux/uidMappings")?;
+    privileges.newgidmap_path = helper(&user.newgidmap, "newgidmap", "/linux/gidMappings")?;
+    Ok(())
 }
 
 fn refused(why: Invalid) -> kickstage_config::Error {

@@ -6,10 +6,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use kickstage_config::starter::{IdMap, Privileges};
+use core::ptr::null;
+use kickstage_config::starter::{IdMap, KernelPath, Privileges};
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::process::clone;
-use kickstage_sys::{Errno, Fd, file};
+use kickstage_sys::process::{self, Exit, Forked, clone};
+use kickstage_sys::{Errno, Fd, file, signal};
 
 /// Holds the container process up until its ids are mapped. Nothing to hold without a new user
 /// namespace.
@@ -42,10 +43,46 @@ impl MapsWritten {
             return Ok(());
         };
         let setgroups = if privileges.allow_setgroups { "allow" } else { "deny" };
-        put(child, "setgroups", setgroups, "/linux/namespaces")?;
-        put(child, "gid_map", &lines(&privileges.gid_map), "/linux/gidMappings")?;
-        put(child, "uid_map", &lines(&privileges.uid_map), "/linux/uidMappings")?;
+        if privileges.newgidmap_path.is_none() {
+            // newgidmap decides that itself
+            put(child, "setgroups", setgroups, "/linux/namespaces")?;
+        }
+        let gids = (&privileges.gid_map, "gid_map", "/linux/gidMappings");
+        map(child, gids, privileges.newgidmap_path.as_ref())?;
+        let uids = (&privileges.uid_map, "uid_map", "/linux/uidMappings");
+        map(child, uids, privileges.newuidmap_path.as_ref())?;
         file::write_all(write.borrow(), b"m").during(Role::Starter, "tell of the id maps")
+    }
+}
+
+/// By ourselves, or by a helper that is allowed to.
+fn map(
+    child: &Child,
+    (map, name, key): (&IdMap, &str, &str),
+    helper: Option<&KernelPath>,
+) -> Result<()> {
+    let Some(helper) = helper else { return put(child, name, &lines(map), key) };
+    let text = |number: u32| CString::new(format!("{number}")).expect("digits have no NUL");
+    let mut words = alloc::vec![CString::from(helper.as_cstr()), text(child.pid.cast_unsigned())];
+    for range in map.mappings() {
+        words.extend([range.container_id, range.host_id, range.size].map(text));
+    }
+    let mut args: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    args.push(null());
+    let forked = process::fork(0, None).during_on(Role::Starter, "execute", helper)?;
+    let Forked::Parent(_, running) = forked else {
+        let _ = signal::unblock_all();
+        // SAFETY: both lists point to NUL-terminated strings and end with a null.
+        let _ = unsafe { process::exec_path(helper.as_cstr(), &args, &[null()]) };
+        process::exit(127)
+    };
+    match process::wait(running.borrow()).during_on(Role::Starter, "wait for", helper)? {
+        Exit::Code(0) => Ok(()),
+        ended => Err(Error::new(Role::Starter, "map ids with")
+            .on(helper)
+            .because(format!("it ended with {}", ended.status()))
+            .at(key)
+            .remedy("the ranges must be this user's in /etc/subuid and /etc/subgid")),
     }
 }
 

@@ -37,11 +37,22 @@ pub fn spawn(
 ) -> Result<Child> {
     let flags = u64::from(config.container.namespaces.flags.bits()) & !clone::NEWCGROUP;
     let maps = MapsWritten::new(flags)?;
-    let inside = || match maps.wait().and_then(|()| namespaces::join_own(config)) {
-        Ok(()) => body(),
-        // the master sees the end of the channel; the reason goes where the user looks
-        Err(error) => tell(&error),
+    // without privilege the id maps can be written only if the process is visibly ours; nobody
+    // else is in the new namespaces yet
+    let visible = flags & clone::NEWUSER != 0 && process::effective_uid() != 0;
+    if visible {
+        process::allow_inspection().during(Role::Starter, "allow the id maps to be written")?;
+    }
+    let hidden = || {
+        let again = if visible { process::forbid_inspection() } else { Ok(()) };
+        again.during(Role::Starter, "forbid inspection")
     };
+    let inside =
+        || match maps.wait().and_then(|()| hidden()).and_then(|()| namespaces::join_own(config)) {
+            Ok(()) => body(),
+            // the master sees the end of the channel; the reason goes where the user looks
+            Err(error) => tell(&error),
+        };
     let child = if between::is_needed(config, plan) {
         between::spawn(flags, cgroup, || between::enter(config, plan), inside)?
     } else {
@@ -54,6 +65,7 @@ pub fn spawn(
         let _ = process::signal(child.pidfd.borrow(), libc::SIGKILL);
         let _ = process::wait(child.pidfd.borrow());
     })?;
+    hidden()?;
     Role::Starter.mark("fork");
     Ok(child)
 }

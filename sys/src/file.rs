@@ -82,6 +82,13 @@ pub fn open_host(path: &CStr, flags: i32) -> Result<Fd> {
     open(FdRef::CWD, path, flags, 0, Resolve::Anywhere)
 }
 
+/// faccessat2(2) of a path of the host, with our effective ids: whether we may write there.
+pub fn may_write(path: &CStr) -> Result<()> {
+    let (cwd, mode, flags) = (libc::AT_FDCWD, libc::W_OK, libc::AT_EACCESS);
+    // SAFETY: the path is NUL-terminated.
+    check(unsafe { libc::syscall(libc::SYS_faccessat2, cwd, path.as_ptr(), mode, flags) }).map(drop)
+}
+
 /// read(2), repeated until the file ends. A file longer than `limit` is `EFBIG`.
 pub fn read_all(fd: FdRef<'_>, limit: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

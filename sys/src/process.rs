@@ -179,6 +179,12 @@ pub fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The effective group id (getegid(2)).
+pub fn effective_gid() -> u32 {
+    // SAFETY: always succeeds.
+    unsafe { libc::getegid() }
+}
+
 /// _exit(2): no handler runs, nothing is flushed.
 pub fn exit(status: i32) -> ! {
     // SAFETY: ends the process.
@@ -227,6 +233,11 @@ fn prctl(option: i32, argument: u64) -> Result<()> {
 /// Nobody without `CAP_SYS_PTRACE` may look into this process (prctl(2), `PR_SET_DUMPABLE`).
 pub fn forbid_inspection() -> Result<()> {
     prctl(libc::PR_SET_DUMPABLE, 0)
+}
+
+/// Others of our user may look into this process: its files in /proc are ours again.
+pub fn allow_inspection() -> Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, 1)
 }
 
 /// Orphaned descendants become our children (prctl(2), `PR_SET_CHILD_SUBREAPER`).

@@ -13,6 +13,8 @@ pub struct Runtime {
     /// What it is executed through.
     through: Vec<String>,
     root: TempDir,
+    /// Holds the program if it is a copy.
+    public: Option<TempDir>,
 }
 
 /// How a command ended.
@@ -62,7 +64,7 @@ impl Runtime {
         // SAFETY: asks only.
         assert_eq!(unsafe { libc::geteuid() }, 0, "these tests make containers and need root");
         let root = tempfile::tempdir().expect("a temporary directory can be made");
-        Self { program: program.into(), through: Vec::new(), root }
+        Self { program: program.into(), through: Vec::new(), root, public: None }
     }
 
     /// The same without the v2 hierarchy of a hybrid host, which some refuse to run beside. Only
@@ -71,6 +73,25 @@ impl Runtime {
     pub fn without_hybrid(mut self) -> Self {
         let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
         let words = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh"];
+        self.through = words.map(String::from).to_vec();
+        self
+    }
+
+    /// The same as another user of this host, who has no right but his own.
+    #[must_use]
+    pub fn as_user(mut self, uid: u32) -> Self {
+        std::os::unix::fs::chown(self.root(), Some(uid), Some(uid)).expect("we are root");
+        // where it was built he may not be allowed to go
+        let public = tempfile::tempdir().expect("a temporary directory can be made");
+        std::os::unix::fs::chown(public.path(), Some(uid), Some(uid)).expect("we are root");
+        let copy = public.path().join("kickstage");
+        std::fs::copy(&self.program, &copy).expect("the program can be copied");
+        std::os::unix::fs::chown(&copy, Some(uid), Some(uid)).expect("we are root");
+        self.program = copy;
+        self.public = Some(public);
+        let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
+        let words =
+            ["setpriv", uid.as_str(), gid.as_str(), "--clear-groups", "--inh-caps=-all", "--"];
         self.through = words.map(String::from).to_vec();
         self
     }

@@ -2,12 +2,34 @@
 
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::file::{self, magic};
+use kickstage_sys::{Errno, process};
 
 /// Facts about control groups.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CgroupHost {
     /// Which hierarchies there are.
     pub layout: Layout,
+    /// Whether a container may do without the cgroups that can't be made here: we are not root.
+    pub optional: bool,
+}
+
+impl CgroupHost {
+    /// Whether we may make a cgroup: the longest part of the path that exists is writable.
+    pub(super) fn can_make(&self, mount: &Text, path: &Text) -> bool {
+        if !self.optional {
+            return true;
+        }
+        let whole = format!("{mount}{path}");
+        let above = std::path::Path::new(&whole).ancestors().skip(1);
+        above
+            .filter_map(|above| Text::new(above.to_str()?).ok())
+            .map(|above| file::may_write(&above))
+            .find_map(|answer| match answer {
+                Err(Errno(libc::ENOENT)) => None,
+                answer => Some(answer.is_ok()),
+            })
+            .unwrap_or(false)
+    }
 }
 
 /// The hierarchies below /sys/fs/cgroup.
@@ -45,9 +67,10 @@ impl CgroupHost {
     /// Looks at this host. The mount table is not read: it can be long, and the places are
     /// a convention of twenty years (cgroups(7)).
     pub fn read() -> Result<Self> {
+        let optional = process::effective_uid() != 0;
         let Ok(root) = file::open_host(c"/sys/fs/cgroup", libc::O_RDONLY | libc::O_DIRECTORY)
         else {
-            return Ok(Self { layout: Layout::None });
+            return Ok(Self { layout: Layout::None, optional });
         };
         let kind = file::filesystem(root.borrow()).during(Role::Stage1, "stat /sys/fs/cgroup")?;
         let own = file::read_host(c"/proc/self/cgroup", LIMIT)
@@ -56,11 +79,11 @@ impl CgroupHost {
             Error::new(Role::Stage1, "read /proc/self/cgroup").because("it is not UTF-8")
         })?;
         if kind == magic::CGROUP2 {
-            return Ok(Self { layout: unified(&own) });
+            return Ok(Self { layout: unified(&own), optional });
         }
         let names = file::entries(root.borrow()).during(Role::Stage1, "list /sys/fs/cgroup")?;
         let names: Vec<&str> = names.iter().filter_map(|name| name.to_str().ok()).collect();
-        Ok(Self { layout: legacy(&own, &names) })
+        Ok(Self { layout: legacy(&own, &names), optional })
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost) -> Result<CgroupPla
         }
         text::text("/linux/cgroupsPath", &path)
     };
-    match &host.layout {
+    let mut plan = match &host.layout {
         Layout::None if *resources == none => Ok(CgroupPlan::default()),
         Layout::None => Err(invalid("/linux/resources", "this host has no cgroup file system")
             .remedy("mount one: mount -t cgroup2 none /sys/fs/cgroup")),
@@ -48,7 +48,31 @@ pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost) -> Result<CgroupPla
             unified(place(beside)?, resources)
         }
         Layout::Legacy { hierarchies } => legacy(hierarchies, place, resources),
+    }?;
+    do_without(&mut plan, host)?;
+    Ok(plan)
+}
+
+/// Leaves out the cgroups that can't be made, if nothing but device rules was asked of them: in a
+/// user namespace nobody can make a device anyway.
+fn do_without(plan: &mut CgroupPlan, host: &CgroupHost) -> Result<()> {
+    let (made, missing): (Vec<Group>, Vec<Group>) =
+        plan.groups.drain(..).partition(|group| host.can_make(&group.mount, &group.path));
+    plan.groups = made;
+    let of_devices = |key: &str| key.is_empty() || key.starts_with("/linux/resources/devices");
+    for group in missing {
+        if let Some(setting) = group.settings.iter().find(|setting| !of_devices(&setting.key)) {
+            return Err(invalid(
+                &setting.key,
+                format!("this user may not make {}{}", group.mount, group.path),
+            )
+            .remedy("delegate a cgroup v2 tree: systemd-run --user --scope -p Delegate=yes …"));
+        }
+        if group.version == Version::V2 {
+            plan.device_program.clear();
+        }
     }
+    Ok(())
 }
 
 fn unified(path: Text, resources: &LinuxResources) -> Result<CgroupPlan> {

@@ -44,7 +44,11 @@ pub(crate) fn mount_steps(
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     let mut steps = vec![step(file_system("tmpfs", entry.target, flags, "mode=755")?)];
     let mut links = Vec::new();
-    for (hierarchy, group) in hierarchies.iter().zip(&plan.groups) {
+    for hierarchy in hierarchies {
+        // one that we may not make is not shown
+        let Some(group) = plan.groups.iter().find(|group| group.mount == hierarchy.mount) else {
+            continue;
+        };
         let controllers = &hierarchy.controllers;
         let name = controllers.strip_prefix("name=").unwrap_or(controllers);
         let target = format!("{}/{name}", entry.target);
