@@ -163,6 +163,8 @@ fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
     for controller in &group.enable {
         match tree::write(dir, c"cgroup.subtree_control", format!("+{controller}").as_bytes()) {
             Ok(()) => {}
+            // whoever delegated the tree to us has done it
+            Err(Errno(libc::EACCES | libc::EPERM)) if hands_down(dir, controller) => {}
             Err(errno) => {
                 let error = Error::new(Role::Cgroups, "enable controller")
                     .on(format!("{controller} for {}{}", group.mount, group.path))
@@ -185,6 +187,11 @@ fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn hands_down(dir: FdRef<'_>, controller: &str) -> bool {
+    let enabled = tree::read(dir, c"cgroup.subtree_control").unwrap_or_default();
+    enabled.split(u8::is_ascii_whitespace).any(|word| word == controller.as_bytes())
 }
 
 /// Somebody else's processes would get our limits, and be killed with the container.

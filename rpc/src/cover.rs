@@ -52,7 +52,7 @@ pub(crate) fn mask(root: FdRef<'_>, paths: &[Text]) -> Result<()> {
 
 fn empty_tmpfs() -> Result<Fd> {
     let options = [(c"size", c"0"), (c"nr_inodes", c"2"), (c"mode", c"0755")];
-    mount::detached_tmpfs(&options, attribute::RDONLY).during(Role::Rpc, "make an empty tmpfs")
+    mount::detached(c"tmpfs", &options, attribute::RDONLY).during(Role::Rpc, "make an empty tmpfs")
 }
 
 /// The host's null device, not the container's: that one may be a symlink (CVE-2025-31133).

@@ -30,6 +30,12 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
         wanted.flags,
         (!data.is_empty()).then_some(&*data),
     )
+    .or_else(|errno| match errno.0 {
+        // mount(2) puts no file system over itself, not even when the host's lies there because
+        // /sys was bound with all below
+        libc::EBUSY if wanted.data.is_empty() => over_itself(wanted, &target),
+        _ => Err(errno),
+    })
     .map_err(|errno| refused(wanted, errno))?;
     if wanted.propagation.is_empty() && wanted.changes.is_empty() {
         return Ok(());
@@ -46,6 +52,13 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
         "change mount",
         &wanted.target,
     )
+}
+
+/// Attached it may be anywhere. The lowest four flags are the same in both interfaces.
+fn over_itself(wanted: &Mount, target: &InRoot) -> kickstage_sys::Result<()> {
+    const SAME: u64 = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    let made = mount::detached(&wanted.kind, &[], wanted.flags & SAME)?;
+    mount::attach(made.borrow(), target.fd())
 }
 
 /// A tmpfs over an existing directory takes its mode over, unless the options name one.

@@ -130,14 +130,15 @@ pub fn set_attributes(mount: FdRef<'_>, depth: Depth, attributes: &Attributes) -
     check(ret).map(drop)
 }
 
-/// A new tmpfs, detached (fsopen(2), fsconfig(2), fsmount(2)), with the given `MOUNT_ATTR_*`.
-pub fn detached_tmpfs(options: &[(&CStr, &CStr)], attributes: u64) -> Result<Fd> {
+/// A new file system, detached (fsopen(2), fsconfig(2), fsmount(2)), with the given
+/// `MOUNT_ATTR_*`.
+pub fn detached(kind: &CStr, options: &[(&CStr, &CStr)], attributes: u64) -> Result<Fd> {
     const FSCONFIG_SET_STRING: u32 = 1;
     const FSCONFIG_CMD_CREATE: u32 = 6;
     const CLOEXEC: u32 = 1;
     // SAFETY: the strings are NUL-terminated; every descriptor is new and owned at once.
     unsafe {
-        let context = check(libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), CLOEXEC))?;
+        let context = check(libc::syscall(libc::SYS_fsopen, kind.as_ptr(), CLOEXEC))?;
         let context = Fd::from_raw(context as i32);
         let null = core::ptr::null::<u8>();
         for (key, value) in options {

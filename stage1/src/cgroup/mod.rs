@@ -68,9 +68,10 @@ fn do_without(plan: &mut CgroupPlan, host: &CgroupHost) -> Result<()> {
             )
             .remedy("delegate a cgroup v2 tree: systemd-run --user --scope -p Delegate=yes …"));
         }
-        if group.version == Version::V2 {
-            plan.device_program.clear();
-        }
+    }
+    if host.optional {
+        // eBPF takes a privilege that no user namespace gives
+        plan.device_program.clear();
     }
     Ok(())
 }

@@ -1,0 +1,34 @@
+#!/bin/sh
+# A user of a systemd host, with subordinate ids and a delegated cgroup v2 tree: what the tests
+# that run as root can't show. Usage: rootless.sh KICKSTAGE BUSYBOX
+set -eu
+kickstage=$1
+box=$(mktemp -d)/box
+mkdir -p "$box/rootfs/bin" "$box/rootfs/proc" "$box/rootfs/sys" "$box/rootfs/dev"
+cp "$2" "$box/rootfs/bin/busybox"
+ln -s busybox "$box/rootfs/bin/sh"
+fail() { echo "FAILED: $1" >&2; exit 1; }
+
+"$kickstage" spec --rootless --bundle "$box"
+python3 - "$box/config.json" <<'EOF'
+import json, sys
+path = sys.argv[1]
+config = json.load(open(path))
+config["process"].update(terminal=False, args=["/bin/busybox", "sleep", "100"])
+linux = config["linux"]
+for kind in ("uidMappings", "gidMappings"):
+    linux[kind].append({"containerID": 1, "hostID": 100000, "size": 65536})
+linux["resources"] = {"pids": {"limit": 50}, "memory": {"limit": 50003968}}
+config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]})
+json.dump(config, open(path, "w"))
+EOF
+"$kickstage" run --detach --bundle "$box" user </dev/null >/dev/null 2>"$box/log" || fail "run: $(cat "$box/log")"
+inside() { "$kickstage" exec "$@"; }
+[ "$(inside user /bin/busybox cat /sys/fs/cgroup/pids.max)" = 50 ] || fail "pids.max"
+[ "$(inside user /bin/busybox cat /sys/fs/cgroup/memory.max)" = 50003968 ] || fail "memory.max"
+[ "$(inside user /bin/busybox cat /proc/self/cgroup)" = "0::/" ] || fail "cgroup namespace"
+[ "$(inside --user 5:6 user /bin/busybox id)" = "uid=5 gid=6" ] || fail "subordinate ids"
+"$kickstage" delete --force user
+[ -z "$(ls "$XDG_RUNTIME_DIR/kickstage")" ] || fail "state is left"
+find /sys/fs/cgroup -name user -type d | grep -q . && fail "a cgroup is left"
+echo "rootless: ok"
