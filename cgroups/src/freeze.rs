@@ -1,11 +1,12 @@
 //! Freezing and thawing (cgroup v2 `cgroup.freeze`, v1 freezer).
 
 use crate::tree;
+use alloc::format;
 use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
-use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::Fd;
+use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::poll::poll;
+use kickstage_sys::{Errno, Fd, file};
 
 /// How often the state is looked at, at growing intervals of up to 10 ms: about 5 s.
 const ROUNDS: i32 = 500;
@@ -59,20 +60,32 @@ pub fn thaw(dirs: &[CgroupDir]) -> Result<()> {
     tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed).during(Role::Cgroups, "thaw")
 }
 
-/// Whether all processes are stopped.
-pub fn is_frozen(dirs: &[CgroupDir]) -> Result<bool> {
-    match freezer(dirs) {
-        Ok(freezer) => state(&freezer),
-        Err(_) => Ok(false),
+/// The file that tells whether all processes are stopped.
+pub fn freezer_file(dirs: &[CgroupDir]) -> Option<Text> {
+    let (record, name) = dirs.iter().find_map(|record| match record.version {
+        Version::V2 => Some((record, "cgroup.events")),
+        Version::V1 => (record.controllers == "freezer").then_some((record, "freezer.state")),
+    })?;
+    Text::new(format!("{}{}/{name}", record.mount, record.path)).ok()
+}
+
+/// What such a file tells. One that is gone, with its cgroup, tells of nothing frozen.
+pub fn is_frozen(file: &Text) -> Result<bool> {
+    const LIMIT: usize = 4096;
+    match file::read_host(file, LIMIT) {
+        Ok(text) => Ok(tells(&text)),
+        Err(Errno(libc::ENOENT | libc::ENODEV)) => Ok(false),
+        Err(errno) => Err(errno).during_on(Role::Cgroups, "read", file),
     }
 }
 
+fn tells(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n').any(|line| matches!(line, b"frozen 1" | b"FROZEN"))
+}
+
 fn state(freezer: &Freezer) -> Result<bool> {
-    let (file, frozen): (_, &[u8]) = if freezer.file == c"cgroup.freeze" {
-        (c"cgroup.events", b"frozen 1")
-    } else {
-        (freezer.file, freezer.frozen)
-    };
+    let v2 = freezer.file == c"cgroup.freeze";
+    let file = if v2 { c"cgroup.events" } else { freezer.file };
     let text = tree::read(freezer.dir.borrow(), file).during(Role::Cgroups, "read the state")?;
-    Ok(text.split(|byte| *byte == b'\n').any(|line| line == frozen))
+    Ok(tells(&text))
 }

@@ -1,7 +1,9 @@
 //! Real cgroups, below the root of a hierarchy of this host: v1's pids where there is one, else v2.
 //! Needs root.
 
-use kickstage_cgroups::{freeze, is_frozen, kill_all, prepare, processes, remove, thaw};
+use kickstage_cgroups::{
+    freeze, freezer_file, is_frozen, kill_all, prepare, processes, remove, thaw,
+};
 use kickstage_config::Text;
 use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
 use std::fs;
@@ -76,9 +78,9 @@ fn processes_are_found_frozen_and_killed_in_cgroups_below_too() {
     let freezer = plan.groups[0].version == Version::V2;
     if freezer {
         freeze(&dirs).unwrap();
-        assert!(is_frozen(&dirs).unwrap());
+        assert!(is_frozen(&freezer_file(&dirs).unwrap()).unwrap());
         thaw(&dirs).unwrap();
-        assert!(!is_frozen(&dirs).unwrap());
+        assert!(!is_frozen(&freezer_file(&dirs).unwrap()).unwrap());
     }
     // as a reaper beside the killing would
     std::thread::scope(|scope| {

@@ -10,6 +10,7 @@ pub(crate) mod launch;
 pub(crate) mod launch_options;
 pub(crate) mod list;
 mod owners;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod ps;
 pub(crate) mod spec;

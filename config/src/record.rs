@@ -37,6 +37,9 @@ pub struct Record {
     /// Its cgroups.
     #[serde(default)]
     pub cgroups: Vec<CgroupDir>,
+    /// The file that tells whether it is frozen: cgroup.events, or v1's freezer.state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freezer: Option<Text>,
     /// Hooks for `start`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub poststart: Vec<Hook>,

@@ -69,13 +69,16 @@ impl Container {
 
     /// Sends a signal to its first process.
     pub fn kill(&self, signal: i32) -> Result<()> {
-        self.record()?;
+        let record = self.record()?;
         match self.process()? {
-            Some(process) => process::signal(process.borrow(), signal).during_on(
-                Role::Master,
-                "send signal",
-                signal,
-            ),
+            Some(process) => {
+                process::signal(process.borrow(), signal).during_on(
+                    Role::Master,
+                    "send signal",
+                    signal,
+                )?;
+                if signal == libc::SIGKILL { crate::delete::wake(record) } else { Ok(()) }
+            }
             None => Err(not_running(signal)),
         }
     }

@@ -50,7 +50,7 @@ impl Container {
                     .because(format!("cannot delete container {id} that is not stopped: {status}"))
                     .remedy("stop it with kill, or use delete --force"));
             }
-            end(&process)?;
+            end(&process, record)?;
         }
         // processes that do not hang on the first one, or that a killed master left
         kickstage_cgroups::kill_all(&record.cgroups)?;
@@ -65,9 +65,10 @@ impl Container {
     }
 }
 
-fn end(process: &Fd) -> Result<()> {
+fn end(process: &Fd, record: &Record) -> Result<()> {
     process::signal(process.borrow(), libc::SIGKILL)
         .during(Role::Master, "kill the container process")?;
+    wake(record)?;
     let ended = poll(&mut [Wait::readable(process.borrow())], PATIENCE)
         .during(Role::Master, "wait for the container process")?;
     if !ended {
@@ -76,4 +77,14 @@ fn end(process: &Fd) -> Result<()> {
             .remedy("it waits for a device or a network file system; see its /proc/PID/stack"));
     }
     Ok(())
+}
+
+/// On v1 a frozen process does not even die.
+pub(crate) fn wake(record: &Record) -> Result<()> {
+    match &record.freezer {
+        Some(file) if kickstage_cgroups::is_frozen(file)? => {
+            kickstage_cgroups::thaw(&record.cgroups)
+        }
+        _ => Ok(()),
+    }
 }

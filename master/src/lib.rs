@@ -18,6 +18,8 @@ mod foreground;
 #[cfg(feature = "json")]
 pub mod list;
 #[cfg(feature = "json")]
+mod pause;
+#[cfg(feature = "json")]
 mod processes;
 #[cfg(feature = "json")]
 mod start;

@@ -1,7 +1,7 @@
 //! All containers at once, at a few system calls each.
 
 use crate::store::{self, name_is_valid};
-use crate::stored::{Place, Process, Stored};
+use crate::stored::{Place, Process, Stored, Tells};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -46,9 +46,17 @@ pub struct Summary {
     /// When it was created.
     pub created: Timestamp,
     owner_uid: u32,
+    #[serde(default)]
+    freezer: Option<Text>,
     /// The annotations of config.json.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+}
+
+impl Tells for Summary {
+    fn freezer(&self) -> Option<&Text> {
+        self.freezer.as_ref()
+    }
 }
 
 /// The names of all containers below a state root, in order. A root that does not exist has none.

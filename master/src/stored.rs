@@ -4,8 +4,9 @@ use crate::store::{CREATING, GATE, STATE};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::ffi::CStr;
+use kickstage_config::record::Record;
 use kickstage_config::state::Status;
-use kickstage_config::{Context, Error, Result, Role};
+use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::file::{self, Resolve};
 use kickstage_sys::{Errno, Fd, FdRef};
 use serde::de::DeserializeOwned;
@@ -81,7 +82,19 @@ pub(crate) struct Stored<T> {
     complete: bool,
 }
 
-impl<T: DeserializeOwned> Stored<T> {
+/// What both kinds of records tell.
+pub(crate) trait Tells {
+    /// The file that says whether the container is frozen.
+    fn freezer(&self) -> Option<&Text>;
+}
+
+impl Tells for Record {
+    fn freezer(&self) -> Option<&Text> {
+        self.freezer.as_ref()
+    }
+}
+
+impl<T: DeserializeOwned + Tells> Stored<T> {
     /// Reads the record. Fails only when the files can't be read at all.
     pub(crate) fn read(place: Place<'_>) -> Result<Self> {
         // in the order of their lives but for the first, which is the one that is nearly always
@@ -107,8 +120,16 @@ impl<T: DeserializeOwned> Stored<T> {
     /// Where it is in its life, given what has become of its first process.
     pub(crate) fn status(&self, place: Place<'_>, process: Process) -> Result<Status> {
         // whoever makes it may not have got to the record yet
-        let begun = self.intact()?.is_some();
+        let record = self.intact()?;
+        let begun = record.is_some();
+        let frozen = match record.and_then(Tells::freezer) {
+            Some(file) if process == Process::Alive && self.complete => {
+                kickstage_cgroups::is_frozen(file)?
+            }
+            _ => false,
+        };
         Ok(match process {
+            _ if frozen => Status::Paused,
             Process::Ended if begun => Status::Stopped,
             Process::Alive if self.complete && place.gate_is_held()? => Status::Created,
             Process::Alive if self.complete => Status::Running,

@@ -104,6 +104,7 @@ fn record(id: &str, pid: i32) -> Record {
         created: Timestamp(1),
         owner_uid: process::effective_uid(),
         annotations: [("key".to_owned(), "\"value\"\n".to_owned())].into(),
+        freezer: None,
         cgroups: Vec::new(),
         poststart: Vec::new(),
         poststop: Vec::new(),

@@ -28,8 +28,14 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
     timeline.start()?;
     let container = super::open(global, parsed)?;
     let record = container.record()?;
-    if container.status()? == Status::Stopped {
-        return Err(stopped());
+    match container.status()? {
+        Status::Stopped => return Err(stopped()),
+        // runc's words
+        Status::Paused if !parsed.is_on("ignore-paused") => {
+            return Err(Error::new(Role::Cli, "exec")
+                .because("cannot exec in a paused container (use --ignore-paused to override)"));
+        }
+        _ => {}
     }
     let process = container.process()?.ok_or_else(stopped)?;
     let console = parsed.path("console-socket")?;

@@ -5,6 +5,7 @@ use super::flags::{
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
+use crate::commands::pause::{pause, resume};
 use crate::commands::{
     delete, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state,
 };
@@ -184,6 +185,27 @@ pub(crate) static COMMANDS: &[Command] = &[
             Example { purpose: "End it", line: "kickstage kill web KILL" },
         ],
         run: kill::run,
+    },
+    Command {
+        name: "pause",
+        group: Group::Life,
+        summary: "stop all processes of a container where they are",
+        description: "Returns when all have stopped. They use no processor time any more, and \
+            keep their memory.",
+        arguments: &[ID],
+        flags: &[],
+        examples: &[Example { purpose: "Stop it", line: "kickstage pause web" }],
+        run: pause,
+    },
+    Command {
+        name: "resume",
+        group: Group::Life,
+        summary: "let the processes of a paused container go on",
+        description: "The opposite of pause.",
+        arguments: &[ID],
+        flags: &[],
+        examples: &[Example { purpose: "Let it go on", line: "kickstage resume web" }],
+        run: resume,
     },
     Command {
         name: "delete",
