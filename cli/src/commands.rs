@@ -18,6 +18,7 @@ mod spec_template;
 pub(crate) mod start;
 pub(crate) mod state;
 mod version;
+pub(crate) mod wait;
 
 use crate::arguments::{Arguments, Parsed};
 use crate::global::Global;

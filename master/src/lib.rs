@@ -27,6 +27,8 @@ mod store;
 #[cfg(feature = "json")]
 mod stored;
 mod terminal;
+#[cfg(feature = "json")]
+mod wait;
 
 pub use create::{Console, run};
 pub use exec::exec;

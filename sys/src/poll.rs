@@ -19,6 +19,11 @@ impl<'a> Wait<'a> {
         Self(libc::pollfd { fd: fd.raw(), events: libc::POLLOUT, revents: 0 }, PhantomData)
     }
 
+    /// Only that it has hung up. A pidfd does when its process has been reaped.
+    pub fn hung_up(fd: FdRef<'a>) -> Self {
+        Self(libc::pollfd { fd: fd.raw(), events: 0, revents: 0 }, PhantomData)
+    }
+
     /// Something to read, or room to write.
     pub fn either(fd: FdRef<'a>) -> Self {
         let events = libc::POLLIN | libc::POLLOUT;

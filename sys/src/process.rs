@@ -134,6 +134,48 @@ impl Exit {
     }
 }
 
+/// `struct pidfd_info` as far as Linux 6.13 has it (linux/pidfd.h).
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// `PIDFD_INFO_EXIT`, Linux 6.15.
+const INFO_EXIT: u64 = 1 << 3;
+
+fn info(process: FdRef<'_>) -> Result<PidfdInfo> {
+    // _IOWR(0xFF, 11, struct pidfd_info)
+    const PIDFD_GET_INFO: u64 = 0xc000_ff0b | (size_of::<PidfdInfo>() as u64) << 16;
+    let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the request names the size of the structure, and the kernel writes no more.
+    let ret = unsafe { libc::ioctl(process.raw(), PIDFD_GET_INFO as _, &raw mut info) };
+    check(i64::from(ret)).map(|_| info)
+}
+
+/// Whether the kernel may tell how this process, no child of ours, has ended.
+pub fn tells_exit(process: FdRef<'_>) -> bool {
+    // one that has been reaped has nothing else to tell
+    match info(process) {
+        Ok(_) | Err(Errno(libc::ESRCH)) => true,
+        Err(_) => false,
+    }
+}
+
+/// How a process has ended that its parent has reaped, if the kernel tells (Linux 6.15). The
+/// descriptor must have been opened before.
+pub fn exit_of(process: FdRef<'_>) -> Option<Exit> {
+    let info = info(process).ok().filter(|info| info.mask & INFO_EXIT != 0)?;
+    // as wait(2) has it
+    Some(match info.exit_code & 0x7f {
+        0 => Exit::Code((info.exit_code >> 8) as u8),
+        signal => Exit::Signal(signal),
+    })
+}
+
 /// Waits for a child to end and reaps it (waitid(2), `P_PIDFD`).
 pub fn wait(child: FdRef<'_>) -> Result<Exit> {
     const P_PIDFD: u32 = 3;

@@ -177,3 +177,40 @@ fn the_pid_file_names_the_container_process() {
     assert_eq!(pid, pid_of(&runtime.state(&id)));
     runtime.call(&["delete", "-f", &id]).ok();
 }
+
+#[test]
+fn wait_returns_at_the_end_and_knows_the_code_where_the_kernel_tells() {
+    let runtime = Runtime::kickstage();
+    for (signal, wanted) in [(false, "9\n"), (true, "137\n")] {
+        let bundle = Bundle::new(&["sh", "-c", "read x; exit 9"]);
+        let path = bundle.path().display().to_string();
+        let id = unique_id();
+        let mut run = runtime.command(&["run", "--keep", "-b", &path, &id]);
+        let mut run = run.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        wait_until("it runs", || runtime.call(&["state", &id]).code == 0);
+        let waiting = runtime.command(&["wait", &id]).stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        if signal {
+            runtime.call(&["kill", &id, "KILL"]).ok();
+        }
+        let _ = run.stdin.take().unwrap().write_all(b"go\n");
+        let said = ended(waiting.wait_with_output().unwrap());
+        assert_eq!(said.code, 0, "{said:?}");
+        assert!(said.stdout == wanted || said.stdout.is_empty(), "{said:?}");
+        run.wait().unwrap();
+        runtime.call(&["wait", &id]).ok();
+        runtime.call(&["delete", &id]).ok();
+    }
+}
+
+#[test]
+fn kill_with_a_timeout_ends_who_does_not_listen() {
+    let runtime = Runtime::kickstage();
+    // the first process of a pid namespace ignores what it does not handle
+    let id = runtime.start(&Bundle::new(&["sleep", "1000"]));
+    let before = std::time::Instant::now();
+    runtime.call(&["kill", "--timeout", "1", &id, "TERM"]).ok();
+    assert!(before.elapsed() >= std::time::Duration::from_secs(1));
+    wait_until("it has ended", || runtime.state(&id)["status"] == "stopped");
+    runtime.call(&["delete", &id]).ok();
+}

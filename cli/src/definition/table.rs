@@ -7,7 +7,7 @@ use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    delete, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state,
+    delete, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state, wait,
 };
 
 const ID: Argument = Argument {
@@ -173,18 +173,38 @@ pub(crate) static COMMANDS: &[Command] = &[
                 kind: Kind::Signal,
             },
         ],
-        flags: &[Flag {
-            name: "all",
-            short: Some('a'),
-            value: Value::Switch,
-            help: "Send it to every process in the container's control groups.",
-            default: "",
-        }],
+        flags: &[
+            Flag {
+                name: "all",
+                short: Some('a'),
+                value: Value::Switch,
+                help: "Send it to every process in the container's control groups.",
+                default: "",
+            },
+            Flag {
+                name: "timeout",
+                short: Some('t'),
+                value: Value::Number,
+                help: "Wait so many seconds for its end, then send KILL; 0 does not wait.",
+                default: "0",
+            },
+        ],
         examples: &[
             Example { purpose: "Ask it to end", line: "kickstage kill web" },
             Example { purpose: "End it", line: "kickstage kill web KILL" },
         ],
         run: kill::run,
+    },
+    Command {
+        name: "wait",
+        group: Group::Look,
+        summary: "wait until a container has ended",
+        description: "Prints the exit code of its first process, or 128 + N after signal N. It is \
+            known from Linux 6.15 on, if the container ends while we wait; else nothing is printed.",
+        arguments: &[ID],
+        flags: &[],
+        examples: &[Example { purpose: "Wait for it", line: "kickstage wait web" }],
+        run: wait::run,
     },
     Command {
         name: "pause",

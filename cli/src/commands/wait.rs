@@ -1,0 +1,13 @@
+//! `kickstage wait ID`
+
+use crate::arguments::Parsed;
+use crate::global::Global;
+use kickstage_config::Result;
+
+/// Returns when the container has ended; prints its exit code if it can be known.
+pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
+    match super::open(global, parsed)?.wait()? {
+        Some(exit) => super::print(&format!("{}\n", exit.status())),
+        None => Ok(0),
+    }
+}
