@@ -1,14 +1,14 @@
 //! Making the cgroups of a container.
 
 use crate::enter::Entrance;
-use crate::tree;
+use crate::{settings, tree};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::vec::Vec;
-use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
+use kickstage_config::cgroup::{CgroupPlan, Group, Version};
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::file::{self, Resolve};
+use kickstage_sys::file;
 use kickstage_sys::{Errno, Fd, FdRef, bpf};
 
 /// The places of a container's cgroups: nothing has been made.
@@ -51,7 +51,11 @@ impl<'a> Prepared<'a> {
         for (group, place) in self.plan.groups.iter().zip(self.places) {
             let record = place.record(group);
             let made = place.make(group).and_then(|dir| {
-                let settled = settle(group, dir.borrow());
+                let settled = settings::write(
+                    &format!("{}{}", group.mount, group.path),
+                    dir.borrow(),
+                    &group.settings,
+                );
                 created.open.push((record.clone(), dir));
                 settled
             });
@@ -209,39 +213,6 @@ fn refuse_in_use(group: &Group, dir: FdRef<'_>) -> Result<()> {
         .on(format!("{}{}", group.mount, group.path))
         .because(format!("it is not empty: {count} processes are in it"))
         .at("/linux/cgroupsPath"))
-}
-
-fn settle(group: &Group, dir: FdRef<'_>) -> Result<()> {
-    // device rules are many, and for one file
-    for of_one_file in group.settings.chunk_by(|one, next| one.file == next.file) {
-        let name = &of_one_file[0].file;
-        let file = match file::open(dir, name, libc::O_WRONLY, 0, Resolve::NoSymlinks) {
-            Ok(file) => file,
-            Err(Errno(libc::ENOENT)) if of_one_file.iter().all(|setting| setting.optional) => {
-                continue;
-            }
-            Err(errno) => return Err(unsettled(group, &of_one_file[0], errno)),
-        };
-        for setting in of_one_file {
-            // one write(2): the kernel takes each as a whole command
-            file::write(file.borrow(), setting.value.as_bytes())
-                .map_err(|errno| unsettled(group, setting, errno))?;
-        }
-    }
-    Ok(())
-}
-
-fn unsettled(group: &Group, setting: &Setting, errno: Errno) -> Error {
-    let error = Error::new(Role::Cgroups, "write")
-        .on(format!("{:?} to {}{}/{}", setting.value, group.mount, group.path, setting.file))
-        .errno(errno)
-        .at(&setting.key);
-    match errno.0 {
-        libc::EBUSY => error.remedy("more is in use than the new limit allows"),
-        libc::ENOENT => error.remedy("the controller is not enabled there, or the kernel lacks it"),
-        libc::EINVAL | libc::ERANGE => error.remedy("the kernel refuses the value"),
-        _ => error,
-    }
 }
 
 impl Created<'_> {

@@ -12,6 +12,7 @@ mod empty;
 mod enter;
 mod freeze;
 mod remove;
+mod settings;
 mod tree;
 
 pub use create::{Created, Prepared, prepare};
@@ -19,3 +20,4 @@ pub use empty::{kill_all, processes};
 pub use enter::{Entrance, Way, way_into};
 pub use freeze::{freeze, freezer_file, is_frozen, thaw};
 pub use remove::remove;
+pub use settings::update;

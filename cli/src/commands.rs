@@ -17,6 +17,7 @@ pub(crate) mod spec;
 mod spec_template;
 pub(crate) mod start;
 pub(crate) mod state;
+pub(crate) mod update;
 mod version;
 pub(crate) mod wait;
 

@@ -182,7 +182,9 @@ Arguments:
           when there is none. 0 only asks whether the process is there.
 
 Flags:
-  -a, --all  Send it to every process in the container's control groups.
+  -a, --all        Send it to every process in the container's control groups.
+  -t, --timeout N  Wait so many seconds for its end, then send KILL; 0 does not
+                   wait. Default: 0.
 
 Examples:
   # Ask it to end

@@ -28,6 +28,8 @@ mod store;
 mod stored;
 mod terminal;
 #[cfg(feature = "json")]
+mod update;
+#[cfg(feature = "json")]
 mod wait;
 
 pub use create::{Console, run};

@@ -187,3 +187,29 @@ pub(super) const EXEC_FLAGS: &[Flag] = &[
     NO_NEW_KEYRING,
     switch("no-subreaper", None, "Accepted for runc's sake: kickstage never adopts orphans."),
 ];
+
+/// Those of `update`.
+pub(super) const UPDATE_FLAGS: &[Flag] = &[
+    text("resources", Some('r'), "FILE", "Read them from FILE as JSON, or from stdin if it is -."),
+    text("memory", None, "BYTES", "Limit of memory, such as 64m; -1 for none."),
+    text(
+        "memory-reservation",
+        None,
+        "BYTES",
+        "What memory is kept from others, as far as possible.",
+    ),
+    text("memory-swap", None, "BYTES", "Limit of memory and swap together; -1 for none."),
+    text("cpu-share", None, "N", "Share of processor time beside others, 2 to 262144."),
+    text("cpu-period", None, "USECS", "Length of a period."),
+    text("cpu-quota", None, "USECS", "Processor time in a period; -1 for no limit."),
+    text("cpu-burst", None, "USECS", "What may be saved up over periods."),
+    text("cpu-idle", None, "N", "1: runs only when nobody else wants to."),
+    text("cpu-rt-period", None, "USECS", "Length of a period of real-time scheduling; v1 only."),
+    text("cpu-rt-runtime", None, "USECS", "Real-time processor time in a period; v1 only."),
+    text("cpuset-cpus", None, "LIST", "The processors, such as 0-3,7."),
+    text("cpuset-mems", None, "LIST", "The memory nodes."),
+    text("pids-limit", None, "N", "How many processes and threads; -1 for no limit."),
+    text("blkio-weight", None, "N", "Share of block I/O; refused in this version."),
+    text("l3-cache-schema", None, "SCHEMA", "Intel RDT; refused in this version."),
+    text("mem-bw-schema", None, "SCHEMA", "Intel RDT; refused in this version."),
+];

@@ -2,12 +2,14 @@
 
 use super::flags::{
     BUNDLE, CONSOLE_SOCKET, EXEC_FLAGS, FORMAT, NO_NEW_KEYRING, NO_PIVOT, PID_FILE, PRESERVE_FDS,
+    UPDATE_FLAGS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    delete, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state, wait,
+    delete, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state, update,
+    wait,
 };
 
 const ID: Argument = Argument {
@@ -205,6 +207,23 @@ pub(crate) static COMMANDS: &[Command] = &[
         flags: &[],
         examples: &[Example { purpose: "Wait for it", line: "kickstage wait web" }],
         run: wait::run,
+    },
+    Command {
+        name: "update",
+        group: Group::Life,
+        summary: "change the limits of a container",
+        description: "Takes effect at once. What no flag or file names stays as it is; device \
+            rules always do.",
+        arguments: &[ID],
+        flags: UPDATE_FLAGS,
+        examples: &[
+            Example { purpose: "Less memory", line: "kickstage update --memory 64m web" },
+            Example {
+                purpose: "The \"resources\" of a config.json",
+                line: "jq .linux.resources config.json | kickstage update -r - web",
+            },
+        ],
+        run: update::run,
     },
     Command {
         name: "pause",

@@ -10,9 +10,11 @@ pub use facts::{CgroupHost, Hierarchy, Layout};
 pub(crate) use view::{Entry, mount_steps};
 
 use crate::text::{self, clean, invalid};
-use kickstage_config::cgroup::{CgroupPlan, Group, Version};
+use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
+use kickstage_config::record::CgroupDir;
 use kickstage_config::{Result, Text};
-use oci_spec::runtime::{LinuxResources, Spec};
+pub use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::Spec;
 use resources::Values;
 
 /// Decides the container's cgroups.
@@ -51,6 +53,28 @@ pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost) -> Result<CgroupPla
     }?;
     do_without(&mut plan, host)?;
     Ok(plan)
+}
+
+/// Decides what to write into the cgroups of a container that runs. Device rules stay as they are.
+pub fn update<'a>(
+    resources: &LinuxResources,
+    dirs: &'a [CgroupDir],
+) -> Result<Vec<(&'a CgroupDir, Vec<Setting>)>> {
+    let v2 = dirs.iter().any(|dir| dir.version == Version::V2);
+    let values = if v2 { resources::v2(resources)? } else { resources::v1(resources)? };
+    let mut changes: Vec<(&CgroupDir, Vec<Setting>)> = Vec::new();
+    for (controller, setting) in values.into_settings() {
+        let has =
+            |dir: &&CgroupDir| v2 || dir.controllers.split(',').any(|name| name == controller);
+        let dir = dirs.iter().find(has).ok_or_else(|| {
+            invalid(&setting.key, format!("the container has no control group for {controller}"))
+        })?;
+        match changes.iter_mut().find(|(known, _)| *known == dir) {
+            Some((_, settings)) => settings.push(setting),
+            None => changes.push((dir, vec![setting])),
+        }
+    }
+    Ok(changes)
 }
 
 /// Leaves out the cgroups that can't be made, if nothing but device rules was asked of them: in a

@@ -90,7 +90,7 @@ fn refuse_the_rest(resources: &LinuxResources) -> Result<()> {
             || network.priorities().as_ref().is_some_and(|list| !list.is_empty())
     });
     let fields = [
-        ("blockIO", resources.block_io().as_ref().is_some_and(|io| *io != LinuxBlockIo::default())),
+        ("blockIO", resources.block_io().as_ref().is_some_and(asks_for_something)),
         (
             "hugepageLimits",
             resources.hugepage_limits().as_ref().is_some_and(|list| !list.is_empty()),
@@ -102,6 +102,18 @@ fn refuse_the_rest(resources: &LinuxResources) -> Result<()> {
         Some((name, _)) => Err(not_enforced(&format!("/linux/resources/{name}"))),
         None => Ok(()),
     }
+}
+
+/// Clients write a weight of 0 where none is meant.
+fn asks_for_something(io: &LinuxBlockIo) -> bool {
+    let mut io = io.clone();
+    if io.weight() == Some(0) {
+        io.set_weight(None);
+    }
+    if io.leaf_weight() == Some(0) {
+        io.set_leaf_weight(None);
+    }
+    io != LinuxBlockIo::default()
 }
 
 /// -1 is no limit.
@@ -224,9 +236,14 @@ fn cpu_v2(cpu: &LinuxCpu, values: &mut Values) -> Result<()> {
     }
     let quota = cpu.quota().filter(|quota| *quota != 0);
     let period = cpu.period().filter(|period| *period != 0);
-    if quota.is_some() || period.is_some() {
-        let (quota, period) = (or_max(quota.unwrap_or(-1)), period.unwrap_or(100_000));
-        values.push("cpu", "cpu.max", "cpu/quota", &format!("{quota} {period}"));
+    let quota_text = or_max(quota.unwrap_or(-1));
+    match (quota, period) {
+        (None, None) => {}
+        // the period stays
+        (Some(_), None) => values.push("cpu", "cpu.max", "cpu/quota", &quota_text),
+        (_, Some(period)) => {
+            values.push("cpu", "cpu.max", "cpu/quota", &format!("{quota_text} {period}"));
+        }
     }
     if let Some(burst) = cpu.burst() {
         values.push("cpu", "cpu.max.burst", "cpu/burst", &burst);

@@ -1,0 +1,25 @@
+//! Changing the limits of a container that runs.
+
+use crate::container::Container;
+use alloc::vec::Vec;
+use kickstage_config::cgroup::Setting;
+use kickstage_config::record::CgroupDir;
+use kickstage_config::state::Status;
+use kickstage_config::{Error, Result, Role};
+
+impl Container {
+    /// The cgroups that have limits. Fails for a container that has ended.
+    pub fn cgroups(&self) -> Result<&[CgroupDir]> {
+        if self.status()? == Status::Stopped {
+            return Err(
+                Error::new(Role::Master, "look at control groups").because("container not running")
+            );
+        }
+        Ok(&self.record()?.cgroups)
+    }
+
+    /// Writes the values for each of its cgroups.
+    pub fn update(&self, values: &[(&CgroupDir, Vec<Setting>)]) -> Result<()> {
+        values.iter().try_for_each(|(dir, settings)| kickstage_cgroups::update(dir, settings))
+    }
+}
