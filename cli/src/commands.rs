@@ -1,6 +1,7 @@
 //! What each command does, a file each.
 
 pub(crate) mod delete;
+pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod features;
 pub(crate) mod generate_docs;

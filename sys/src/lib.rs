@@ -14,6 +14,7 @@ pub mod arena;
 pub mod bpf;
 pub mod caps;
 mod errno;
+pub mod event;
 mod fd;
 pub mod file;
 pub mod identity;

@@ -19,6 +19,11 @@ impl<'a> Wait<'a> {
         Self(libc::pollfd { fd: fd.raw(), events: libc::POLLOUT, revents: 0 }, PhantomData)
     }
 
+    /// Something exceptional: a file of the kernel's has changed.
+    pub fn urgent(fd: FdRef<'a>) -> Self {
+        Self(libc::pollfd { fd: fd.raw(), events: libc::POLLPRI, revents: 0 }, PhantomData)
+    }
+
     /// Only that it has hung up. A pidfd does when its process has been reaped.
     pub fn hung_up(fd: FdRef<'a>) -> Self {
         Self(libc::pollfd { fd: fd.raw(), events: 0, revents: 0 }, PhantomData)

@@ -101,3 +101,36 @@ fn what_can_not_be_is_refused_and_changes_nothing() {
     }
     assert_eq!(limited.memory(), "33554432");
 }
+
+#[test]
+fn events_tell_what_is_used() {
+    let limited = Limited::new();
+    let event = limited.runtime.call(&["events", "--stats", &limited.id]).ok().json();
+    assert_eq!((&event["type"], &event["id"]), (&json!("stats"), &json!(limited.id)));
+    let data = &event["data"];
+    assert_eq!(data["memory"]["usage"]["limit"], 33_554_432);
+    assert!(data["memory"]["usage"]["usage"].as_u64().unwrap() > 0, "{data}");
+    assert!(data["cpu"]["usage"]["total"].as_u64().unwrap() > 0, "{data}");
+    assert_eq!(data["pids"]["current"], 1);
+    let mut lines = limited.runtime.command(&["events", "--interval", "100ms", &limited.id]);
+    let lines = lines.stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(450));
+    limited.runtime.call(&["kill", &limited.id, "KILL"]).ok();
+    let said = String::from_utf8(lines.wait_with_output().unwrap().stdout).unwrap();
+    assert!(said.lines().count() >= 2, "{said}");
+    assert!(said.lines().all(|line| line.starts_with(r#"{"data":{"#)), "{said}");
+}
+
+#[test]
+fn an_out_of_memory_kill_is_an_event() {
+    let runtime = Runtime::kickstage();
+    let script = "sleep 0.5; (tail /dev/zero); sleep 0.5";
+    let bundle = Bundle::new(&["sh", "-c", script])
+        .with("/linux/resources", json!({"memory": {"limit": 8 << 20, "swap": 8 << 20}}));
+    // busybox has it under its own name only
+    std::os::unix::fs::symlink("busybox", bundle.inside("bin/tail")).unwrap();
+    let id = runtime.start(&bundle);
+    let ended = runtime.call(&["events", "--interval", "1h", &id]).ok();
+    assert!(ended.stdout.contains(r#""type":"oom""#), "{ended:?}");
+    runtime.call(&["delete", "--force", &id]).ok();
+}

@@ -213,3 +213,15 @@ pub(super) const UPDATE_FLAGS: &[Flag] = &[
     text("l3-cache-schema", None, "SCHEMA", "Intel RDT; refused in this version."),
     text("mem-bw-schema", None, "SCHEMA", "Intel RDT; refused in this version."),
 ];
+
+/// Those of `events`.
+pub(super) const EVENTS_FLAGS: &[Flag] = &[
+    switch("stats", None, "One line now, and no more."),
+    Flag {
+        name: "interval",
+        short: None,
+        value: Value::Text("TIME"),
+        help: "Time between two lines: 500ms, 5s, 2m, 1h.",
+        default: "5s",
+    },
+];

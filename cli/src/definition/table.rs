@@ -1,15 +1,15 @@
 //! The table of commands.
 
 use super::flags::{
-    BUNDLE, CONSOLE_SOCKET, EXEC_FLAGS, FORMAT, NO_NEW_KEYRING, NO_PIVOT, PID_FILE, PRESERVE_FDS,
-    UPDATE_FLAGS,
+    BUNDLE, CONSOLE_SOCKET, EVENTS_FLAGS, EXEC_FLAGS, FORMAT, NO_NEW_KEYRING, NO_PIVOT, PID_FILE,
+    PRESERVE_FDS, UPDATE_FLAGS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    delete, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state, update,
-    wait,
+    delete, events, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state,
+    update, wait,
 };
 
 const ID: Argument = Argument {
@@ -196,6 +196,20 @@ pub(crate) static COMMANDS: &[Command] = &[
             Example { purpose: "End it", line: "kickstage kill web KILL" },
         ],
         run: kill::run,
+    },
+    Command {
+        name: "events",
+        group: Group::Look,
+        summary: "show what a container uses, as JSON",
+        description: "A line of JSON every interval until the container ends, and one whenever \
+            it runs out of memory. Times are nanoseconds, sizes bytes.",
+        arguments: &[ID],
+        flags: EVENTS_FLAGS,
+        examples: &[Example {
+            purpose: "How much memory now",
+            line: "kickstage events --stats web | jq .data.memory.usage",
+        }],
+        run: events::run,
     },
     Command {
         name: "wait",

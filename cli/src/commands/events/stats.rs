@@ -1,0 +1,198 @@
+//! What a container uses, in runc's form: times in nanoseconds, sizes in bytes.
+
+use kickstage_config::cgroup::Version;
+use kickstage_config::record::CgroupDir;
+use kickstage_config::{Context, Result, Role, Text};
+use kickstage_sys::{Errno, file};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// A kernel tick of cpuacct.stat (USER_HZ) in nanoseconds.
+const TICK: u64 = 10_000_000;
+
+/// Larger files are not read: none of the kernel's is.
+const LIMIT: usize = 4 << 20;
+
+/// Whether a cgroup has that controller.
+pub(super) fn is_of(dir: &CgroupDir, controller: &str) -> bool {
+    dir.version == Version::V2 || dir.controllers.split(',').any(|name| name == controller)
+}
+
+/// Everything that the container's cgroups tell.
+pub(super) fn read(dirs: &[CgroupDir]) -> Result<Value> {
+    let of = |controller: &str| dirs.iter().find(|dir| is_of(dir, controller));
+    let v2 = dirs.iter().any(|dir| dir.version == Version::V2);
+    let mut all = Map::new();
+    let mut add = |name: &str, part: Option<Value>| {
+        all.insert(name.into(), part.unwrap_or_else(|| json!({})));
+    };
+    add("cpu", if v2 { of("cpu").map(cpu_v2) } else { cpu_v1(of("cpuacct"), of("cpu")) });
+    add("cpuset", of("cpuset").map(cpuset));
+    add("memory", of("memory").map(if v2 { memory_v2 } else { memory_v1 }));
+    add("pids", of("pids").map(pids));
+    add("blkio", of(if v2 { "io" } else { "blkio" }).filter(|_| v2).map(io_v2));
+    add("hugetlb", None);
+    add("intel_rdt", None);
+    // a cgroup that is gone has nothing to tell, which is not a row of zeros
+    dirs.first().map_or(Ok(()), |dir| text(dir, "cgroup.procs").map(drop))?;
+    Ok(Value::Object(all))
+}
+
+fn text(dir: &CgroupDir, name: &str) -> Result<String> {
+    let path = Text::new(format!("{}{}/{name}", dir.mount, dir.path)).expect("made of Texts");
+    let bytes = file::read_host(&path, LIMIT).during_on(Role::Cli, "read", &path)?;
+    String::from_utf8(bytes).map_err(|_| Errno(libc::EILSEQ)).during_on(Role::Cli, "read", &path)
+}
+
+/// A file with one number; `None`: it is not there. `max` is the largest.
+fn number(dir: &CgroupDir, name: &str) -> Option<u64> {
+    let text = text(dir, name).ok()?;
+    match text.trim() {
+        "max" => Some(u64::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+/// A file of names and numbers.
+pub(super) fn table(dir: &CgroupDir, name: &str) -> BTreeMap<String, u64> {
+    let text = text(dir, name).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.filter_map(|(name, value)| Some((name.into(), value.trim().parse().ok()?))).collect()
+}
+
+fn get(table: &BTreeMap<String, u64>, name: &str) -> u64 {
+    table.get(name).copied().unwrap_or(0)
+}
+
+fn throttling(periods: u64, throttled: u64, nanoseconds: u64) -> Value {
+    json!({ "periods": periods, "throttledPeriods": throttled, "throttledTime": nanoseconds })
+}
+
+fn cpu_v1(account: Option<&CgroupDir>, quota: Option<&CgroupDir>) -> Option<Value> {
+    let account = account?;
+    let list = |name| {
+        let text = text(account, name).unwrap_or_default();
+        text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u64>>()
+    };
+    let times = table(account, "cpuacct.stat");
+    let limits = quota.map(|dir| table(dir, "cpu.stat")).unwrap_or_default();
+    Some(json!({
+        "usage": {
+            "total": number(account, "cpuacct.usage").unwrap_or(0),
+            "percpu": list("cpuacct.usage_percpu"),
+            "kernel": get(&times, "system").saturating_mul(TICK),
+            "user": get(&times, "user").saturating_mul(TICK),
+        },
+        "throttling": throttling(
+            get(&limits, "nr_periods"), get(&limits, "nr_throttled"), get(&limits, "throttled_time"),
+        ),
+    }))
+}
+
+fn cpu_v2(dir: &CgroupDir) -> Value {
+    let all = table(dir, "cpu.stat");
+    let nanoseconds = |name| get(&all, name).saturating_mul(1000);
+    json!({
+        "usage": {
+            "total": nanoseconds("usage_usec"),
+            "kernel": nanoseconds("system_usec"),
+            "user": nanoseconds("user_usec"),
+        },
+        "throttling": throttling(
+            get(&all, "nr_periods"), get(&all, "nr_throttled"), nanoseconds("throttled_usec"),
+        ),
+    })
+}
+
+/// `0-2,5` as a list of numbers.
+fn cpuset(dir: &CgroupDir) -> Value {
+    let list = |name: &str| {
+        let effective = name.replace("cpuset.", "cpuset.effective_");
+        let of_v2 = format!("{name}.effective");
+        let found = [effective.as_str(), of_v2.as_str(), name];
+        let text = found.iter().find_map(|name| text(dir, name).ok()).unwrap_or_default();
+        let mut numbers = Vec::new();
+        for range in text.trim().split(',') {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            if let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) {
+                numbers.extend(first..=last);
+            }
+        }
+        numbers
+    };
+    json!({ "cpus": list("cpuset.cpus"), "mems": list("cpuset.mems") })
+}
+
+fn memory_v1(dir: &CgroupDir) -> Value {
+    let one = |prefix: &str| {
+        let file = |name: &str| number(dir, &format!("memory.{prefix}{name}")).unwrap_or(0);
+        json!({
+            "limit": file("limit_in_bytes"),
+            "usage": file("usage_in_bytes"),
+            "max": file("max_usage_in_bytes"),
+            "failcnt": file("failcnt"),
+        })
+    };
+    let raw = table(dir, "memory.stat");
+    json!({
+        "cache": get(&raw, "cache"),
+        "usage": one(""),
+        "swap": one("memsw."),
+        "kernel": one("kmem."),
+        "kernelTCP": one("kmem.tcp."),
+        "raw": raw,
+    })
+}
+
+fn memory_v2(dir: &CgroupDir) -> Value {
+    let file = |name: &str| number(dir, &format!("memory.{name}")).unwrap_or(0);
+    let events = table(dir, "memory.events");
+    let raw = table(dir, "memory.stat");
+    // memory and swap together, as v1 and the specification count
+    let limit = file("max").saturating_add(file("swap.max"));
+    let usage = file("current").saturating_add(file("swap.current"));
+    json!({
+        "cache": get(&raw, "file"),
+        "usage": {
+            "limit": file("max"),
+            "usage": file("current"),
+            "max": file("peak"),
+            "failcnt": get(&events, "max"),
+        },
+        "swap": { "limit": limit, "usage": usage, "failcnt": 0 },
+        "raw": raw,
+    })
+}
+
+fn pids(dir: &CgroupDir) -> Value {
+    // no limit is told as 0, as runc does
+    let limit = number(dir, "pids.max").filter(|limit| *limit != u64::MAX).unwrap_or(0);
+    json!({ "current": number(dir, "pids.current").unwrap_or(0), "limit": limit })
+}
+
+/// io.stat: `8:0 rbytes=1 wbytes=2 rios=3 …`.
+fn io_v2(dir: &CgroupDir) -> Value {
+    let text = text(dir, "io.stat").unwrap_or_default();
+    let (mut bytes, mut counts) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        let device = words.next().and_then(|device| device.split_once(':'));
+        let Some((Ok(major), Ok(minor))) =
+            device.map(|(major, minor)| (major.parse::<u64>(), minor.parse::<u64>()))
+        else {
+            continue;
+        };
+        for (name, value) in words.filter_map(|word| word.split_once('=')) {
+            let Ok(value) = value.parse::<u64>() else { continue };
+            let (list, op) = match name {
+                "rbytes" => (&mut bytes, "Read"),
+                "wbytes" => (&mut bytes, "Write"),
+                "rios" => (&mut counts, "Read"),
+                "wios" => (&mut counts, "Write"),
+                _ => continue,
+            };
+            list.push(json!({ "major": major, "minor": minor, "op": op, "value": value }));
+        }
+    }
+    json!({ "ioServiceBytesRecursive": bytes, "ioServicedRecursive": counts })
+}
