@@ -2,7 +2,7 @@
 
 use crate::handoff::{self, Form};
 use crate::{Context, Error, Result, Role};
-use kickstage_sys::{Fd, FdRef, socket};
+use kickstage_sys::{Errno, Fd, FdRef, socket};
 use serde::{Deserialize, Serialize};
 
 /// What one side tells the other, in the order of a container's life. The end of the socket
@@ -77,8 +77,13 @@ impl Channel {
 
     /// Waits for the next message; `None` when the other side has closed its end.
     pub fn receive(&self) -> Result<Option<Message>> {
-        let (bytes, _) = socket::receive(self.0.borrow(), LIMIT)
-            .during(Role::Starter, "receive from the other side")?;
+        let received = match socket::receive(self.0.borrow(), LIMIT) {
+            // the other side has ended without reading everything; the kernel tells that once,
+            // and before what it has said
+            Err(Errno(libc::ECONNRESET)) => socket::receive(self.0.borrow(), LIMIT),
+            received => received,
+        };
+        let (bytes, _) = received.during(Role::Starter, "receive from the other side")?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -99,6 +104,17 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_of_a_failure_arrives_though_something_was_left_unread() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        ours.send(&Message::Start).unwrap();
+        let reason = Error::new(Role::Stage2, "find").on("it");
+        theirs.send(&Message::Failed(reason.clone())).unwrap();
+        drop(theirs);
+        assert_eq!(ours.receive().unwrap(), Some(Message::Failed(reason)));
+        assert_eq!(ours.receive().unwrap(), None);
+    }
 
     #[test]
     fn a_failure_arrives_as_the_error_that_was_sent() {

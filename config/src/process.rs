@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct ProcessSpec {
     /// The program and its arguments.
     pub args: Vec<Text>,
+    /// No program: the process stays and reaps orphans until SIGINT or SIGTERM.
+    #[serde(default)]
+    pub empty: bool,
     /// Its whole environment, `NAME=value`.
     pub env: Vec<Text>,
     /// Its working directory, absolute, in the container.

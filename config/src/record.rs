@@ -37,7 +37,9 @@ pub struct Record {
     /// Its cgroups.
     #[serde(default)]
     pub cgroups: Vec<CgroupDir>,
-    /// The file that tells whether it is frozen: cgroup.events, or v1's freezer.state.
+    /// Set by `pause`: the file that tells whether it is frozen (cgroup.events, or v1's
+    /// freezer.state). A list asks the kernel about those that have it alone: it would cost more
+    /// than all the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freezer: Option<Text>,
     /// Hooks for `start`.

@@ -87,7 +87,7 @@ fn run(task: &Task) -> Result<i32> {
             kickstage_stage2::run(assembly, inherited, &mut Crew::new(assembly))
         }),
         Task::Exec(exec) => kickstage_master::exec(exec, console, &[], |inherited, proc| {
-            kickstage_stage2::exec::run(&exec.process, inherited, proc)
+            kickstage_stage2::exec::run(exec, inherited, proc)
         }),
     }
 }

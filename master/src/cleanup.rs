@@ -42,7 +42,7 @@ impl Existing {
             created: Timestamp::now(),
             owner_uid: process::effective_uid(),
             annotations: plan.annotations.clone(),
-            freezer: kickstage_cgroups::freezer_file(&cgroups),
+            freezer: None,
             cgroups,
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),

@@ -168,7 +168,7 @@ pub(crate) fn score(wanted: Option<i32>, pid: i32) -> Result<()> {
 }
 
 /// The container process may have told why it is gone before we noticed.
-fn blame(channel: &Channel, error: Error) -> Error {
+pub(crate) fn blame(channel: &Channel, error: Error) -> Error {
     match channel.receive() {
         Ok(Some(Message::Failed(reason))) => reason,
         _ => error,

@@ -81,8 +81,8 @@ fn end(process: &Fd, record: &Record) -> Result<()> {
 
 /// On v1 a frozen process does not even die.
 pub(crate) fn wake(record: &Record) -> Result<()> {
-    match &record.freezer {
-        Some(file) if kickstage_cgroups::is_frozen(file)? => {
+    match kickstage_cgroups::freezer_file(&record.cgroups) {
+        Some(file) if kickstage_cgroups::is_frozen(&file)? => {
             kickstage_cgroups::thaw(&record.cgroups)
         }
         _ => Ok(()),

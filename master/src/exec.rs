@@ -1,7 +1,7 @@
 //! A further process in a running container.
 
 use crate::create::{
-    Console, close_the_rest, console_ends, receive_terminal, score, write_pid_file,
+    Console, blame, close_the_rest, console_ends, receive_terminal, score, write_pid_file,
 };
 use crate::foreground;
 use alloc::format;
@@ -59,7 +59,10 @@ pub fn exec(
 
 /// Until the program runs. Gives our end of its terminal if we relay it.
 fn begin(exec: &Exec, ours: &Channel, child: &Child, relay: Option<&Fd>) -> Result<Option<Fd>> {
-    score(exec.oom_score_adj, child.pid)?;
+    if exec.oom_score_adj.is_some() {
+        score(exec.oom_score_adj, child.pid)?;
+        ours.send(&Message::Start).map_err(|error| blame(ours, error))?;
+    }
     match ours.receive()? {
         None => {}
         Some(Message::Failed(error)) => return Err(error),

@@ -54,8 +54,8 @@ pub struct Summary {
 }
 
 impl Tells for Summary {
-    fn freezer(&self) -> Option<&Text> {
-        self.freezer.as_ref()
+    fn freezer(&self) -> Option<Text> {
+        self.freezer.clone()
     }
 }
 

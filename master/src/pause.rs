@@ -1,14 +1,22 @@
 //! Stopping a container's processes where they are, and letting them go on.
 
 use crate::container::Container;
+use kickstage_config::record::Record;
 use kickstage_config::state::Status;
-use kickstage_config::{Error, Result, Role};
+use kickstage_config::{Error, Result, Role, Text};
 
 impl Container {
     /// Freezes it; returns when every process has stopped.
     pub fn pause(&self) -> Result<()> {
         match self.status()? {
-            Status::Running | Status::Created => kickstage_cgroups::freeze(&self.record()?.cgroups),
+            Status::Running | Status::Created => {
+                let record = self.record()?;
+                // first: who lists containers asks the kernel only about those that have it
+                self.mark(kickstage_cgroups::freezer_file(&record.cgroups))?;
+                kickstage_cgroups::freeze(&record.cgroups).inspect_err(|_| {
+                    let _ = self.mark(None);
+                })
+            }
             status => Err(refused("pause", "container not running or created", status)),
         }
     }
@@ -16,9 +24,18 @@ impl Container {
     /// Thaws it.
     pub fn resume(&self) -> Result<()> {
         match self.status()? {
-            Status::Paused => kickstage_cgroups::thaw(&self.record()?.cgroups),
+            Status::Paused => {
+                kickstage_cgroups::thaw(&self.record()?.cgroups)?;
+                self.mark(None)
+            }
             status => Err(refused("resume", "container not paused", status)),
         }
+    }
+}
+
+impl Container {
+    fn mark(&self, freezer: Option<Text>) -> Result<()> {
+        self.dir.rewrite(&Record { freezer, ..self.record()?.clone() })
     }
 }
 

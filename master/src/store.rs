@@ -4,6 +4,7 @@
 //! made) and the start gate's fifos. Files appear whole, by rename.
 
 use alloc::string::{String, ToString};
+use core::ffi::CStr;
 use kickstage_config::channel::GateFds;
 use kickstage_config::record::Record;
 use kickstage_config::{Context, Error, Result, Role, Text};
@@ -11,12 +12,12 @@ use kickstage_sys::file::{self, Entry, Resolve, magic};
 use kickstage_sys::{Errno, Fd, FdRef, process};
 
 /// The record while the container is being made.
-pub(crate) const CREATING: &core::ffi::CStr = c"creating.json";
+pub(crate) const CREATING: &CStr = c"creating.json";
 /// The record afterwards.
-pub(crate) const STATE: &core::ffi::CStr = c"state.json";
-const NEW: &core::ffi::CStr = c"new.json";
-pub(crate) const GATE: &core::ffi::CStr = c"gate";
-pub(crate) const RESULT: &core::ffi::CStr = c"result";
+pub(crate) const STATE: &CStr = c"state.json";
+const NEW: &CStr = c"new.json";
+pub(crate) const GATE: &CStr = c"gate";
+pub(crate) const RESULT: &CStr = c"result";
 
 /// Whether `id` can name a container: a file name of letters, digits and `_ + - .`, of at most
 /// 255 bytes, not `.` or `..`.
@@ -90,14 +91,28 @@ impl StateDir {
 
     /// Stores the record of a container that is being made.
     pub(crate) fn write_creating(&self, record: &Record) -> Result<()> {
+        self.write(record, NEW, CREATING)
+    }
+
+    /// Stores the record of a container that has been made in place of the one that is there.
+    #[cfg(feature = "json")]
+    pub(crate) fn rewrite(&self, record: &Record) -> Result<()> {
+        // others may do the same at the same time
+        let own = alloc::ffi::CString::new(alloc::format!("new.{}", process::own_pid()))
+            .expect("has no NUL");
+        self.write(record, &own, STATE)
+    }
+
+    /// Readers never see half of one.
+    fn write(&self, record: &Record, temporary: &CStr, name: &CStr) -> Result<()> {
         let bytes = serde_json::to_vec(record).map_err(|error| {
             Error::new(Role::Master, "write the state").because(error.to_string())
         })?;
         let store = || {
             let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
-            let new = file::open(self.dir.borrow(), NEW, flags, 0o600, Resolve::NoSymlinks)?;
+            let new = file::open(self.dir.borrow(), temporary, flags, 0o600, Resolve::NoSymlinks)?;
             file::write_all(new.borrow(), &bytes)?;
-            file::rename(self.dir.borrow(), NEW, CREATING)
+            file::rename(self.dir.borrow(), temporary, name)
         };
         store().map_err(|errno| {
             let error = Error::new(Role::Master, "write the state").errno(errno);

@@ -84,13 +84,13 @@ pub(crate) struct Stored<T> {
 
 /// What both kinds of records tell.
 pub(crate) trait Tells {
-    /// The file that says whether the container is frozen.
-    fn freezer(&self) -> Option<&Text>;
+    /// The file that says whether the container is frozen, if it has to be asked.
+    fn freezer(&self) -> Option<Text>;
 }
 
 impl Tells for Record {
-    fn freezer(&self) -> Option<&Text> {
-        self.freezer.as_ref()
+    fn freezer(&self) -> Option<Text> {
+        kickstage_cgroups::freezer_file(&self.cgroups)
     }
 }
 
@@ -124,7 +124,7 @@ impl<T: DeserializeOwned + Tells> Stored<T> {
         let begun = record.is_some();
         let frozen = match record.and_then(Tells::freezer) {
             Some(file) if process == Process::Alive && self.complete => {
-                kickstage_cgroups::is_frozen(file)?
+                kickstage_cgroups::is_frozen(&file)?
             }
             _ => false,
         };

@@ -67,6 +67,7 @@ pub fn exec(
         new_keyring,
         preserve_fds,
         mount_console: false,
+        empty: false,
         start_container: Vec::new(),
     };
     Ok(Decided {

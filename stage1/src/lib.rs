@@ -34,6 +34,7 @@ use kickstage_sys::{file, process as system};
 
 /// What the user asked for, beside what the bundle says.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag of the command line")]
 pub struct Request {
     /// Name of the container.
     pub id: Text,
@@ -51,6 +52,8 @@ pub struct Request {
     pub no_pivot: bool,
     /// The caller's session keyring is kept.
     pub no_new_keyring: bool,
+    /// No program: the process only holds the namespaces and reaps orphans.
+    pub empty_process: bool,
     /// How many descriptors from 3 on go to the program.
     pub preserve_fds: u32,
     /// Where messages go.
@@ -124,6 +127,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
             new_keyring: !request.no_new_keyring,
             preserve_fds: request.preserve_fds,
             mount_console: namespaces.separates(clone::NEWNS),
+            empty: request.empty_process,
             start_container: hooks.start_container.clone(),
         },
     )?;

@@ -51,6 +51,7 @@ fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
         pid_file: None,
         no_pivot: false,
         no_new_keyring: false,
+        empty_process: false,
         preserve_fds: 0,
         report: Report { command: "run".into(), ..Report::default() },
         descriptors: Descriptors::default(),
@@ -73,6 +74,7 @@ fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
             Long("keep") => request.keep = true,
             Long("no-pivot") => request.no_pivot = true,
             Long("no-new-keyring") => request.no_new_keyring = true,
+            Long("empty-process") => request.empty_process = true,
             Long("preserve-fds") => request.preserve_fds = parser.value()?.parse()?,
             Long("console-fd") => {
                 request.descriptors.console_socket = Some(parser.value()?.parse()?);

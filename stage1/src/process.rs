@@ -40,6 +40,8 @@ pub(crate) struct Around<'a> {
     pub(crate) preserve_fds: u32,
     /// Whether its terminal is mounted on /dev/console.
     pub(crate) mount_console: bool,
+    /// Whether it is nothing but a reaper.
+    pub(crate) empty: bool,
     /// Hooks to run before it.
     pub(crate) start_container: Vec<Hook>,
 }
@@ -55,7 +57,8 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>) -> Result<ProcessSpec> {
         value.map(|value| text::text(pointer, value)).transpose()
     };
     Ok(ProcessSpec {
-        args: args(process)?,
+        args: if around.empty { Vec::new() } else { args(process)? },
+        empty: around.empty,
         env: texts("/process/env", process.env().as_deref().unwrap_or_default())?,
         cwd: cwd(process)?,
         console: console(process, around.mount_console)?,

@@ -2,15 +2,15 @@
 
 use crate::{become_the_user, console, execute, labels};
 use kickstage_config::channel::{Inherited, Message};
-use kickstage_config::process::ProcessSpec;
+use kickstage_config::exec::Exec;
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::{Fd, process};
 
 /// Starts in the container's namespaces and cgroups with the engine's privileges. `proc` is the
 /// host's procfs: the container's may be a fake. Returns the exit status for the case that it
 /// did not get to the program, after it has told the reason.
-pub fn run(spec: &ProcessSpec, mut inherited: Inherited, proc: Option<&Fd>) -> i32 {
-    let failure = match go(spec, &mut inherited, proc) {
+pub fn run(exec: &Exec, mut inherited: Inherited, proc: Option<&Fd>) -> i32 {
+    let failure = match go(exec, &mut inherited, proc) {
         Ok(error) | Err(error) => error,
     };
     let _ = inherited.channel.send(&Message::Failed(failure));
@@ -18,7 +18,8 @@ pub fn run(spec: &ProcessSpec, mut inherited: Inherited, proc: Option<&Fd>) -> i
 }
 
 /// Gives the reason why the program could not be executed.
-fn go(spec: &ProcessSpec, inherited: &mut Inherited, proc: Option<&Fd>) -> Result<Error> {
+fn go(exec: &Exec, inherited: &mut Inherited, proc: Option<&Fd>) -> Result<Error> {
+    let spec = &exec.process;
     process::die_with_parent(libc::SIGKILL)
         .during(Role::Stage2, "bind our life to the master's")?;
     process::new_session().during(Role::Stage2, "start a session")?;
@@ -28,5 +29,9 @@ fn go(spec: &ProcessSpec, inherited: &mut Inherited, proc: Option<&Fd>) -> Resul
     }
     let program = become_the_user(spec)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
-    Ok(execute(spec, &program, &labels))
+    if exec.oom_score_adj.is_some() {
+        // it is set from outside
+        inherited.channel.expect(&Message::Start)?;
+    }
+    Ok(execute(spec, program.as_ref(), &labels))
 }

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod console;
 mod credentials;
+mod empty;
 pub mod exec;
 mod gate;
 mod home;
@@ -64,7 +65,7 @@ pub fn run(assembly: &Assembly, mut inherited: Inherited, helpers: &mut impl Hel
 /// What is left to do after `start`.
 struct Ready {
     pid: i32,
-    program: program::Program,
+    program: Option<program::Program>,
     labels: labels::Labels,
 }
 
@@ -109,8 +110,9 @@ fn prepare(
     Ok(Ready { pid, program, labels })
 }
 
-/// From the engine's privileges to the container's, in the order that the kernel asks for.
-fn become_the_user(spec: &ProcessSpec) -> Result<program::Program> {
+/// From the engine's privileges to the container's, in the order that the kernel asks for. Gives
+/// the program, if there is to be one.
+fn become_the_user(spec: &ProcessSpec) -> Result<Option<program::Program>> {
     limits::apply(spec)?;
     if let Some(name) = &spec.keyring {
         // before the user changes: the keyring's owner follows it, its quota does not
@@ -129,7 +131,7 @@ fn become_the_user(spec: &ProcessSpec) -> Result<program::Program> {
         program::enter_directory(&spec.cwd)?;
     }
     file::umask(spec.umask.unwrap_or(0o022));
-    program::Program::find(spec, env)
+    if spec.empty { Ok(None) } else { program::Program::find(spec, env).map(Some) }
 }
 
 fn wait_for_start(inherited: &Inherited, gate: Option<&Gate>) -> Result<()> {
@@ -143,13 +145,17 @@ fn wait_for_start(inherited: &Inherited, gate: Option<&Gate>) -> Result<()> {
 fn finish(assembly: &Assembly, ready: &Ready, helpers: &mut impl Helpers) -> Error {
     let spec = &assembly.process;
     match helpers.run_hooks("startContainer", &spec.start_container, ready.pid) {
-        Ok(()) => execute(spec, &ready.program, &ready.labels),
+        Ok(()) => execute(spec, ready.program.as_ref(), &ready.labels),
         Err(error) => error,
     }
 }
 
-/// Becomes the program. Returns only the reason why not.
-fn execute(spec: &ProcessSpec, program: &program::Program, labels: &labels::Labels) -> Error {
+/// Becomes the program, if there is one. Returns only the reason why not.
+fn execute(
+    spec: &ProcessSpec,
+    program: Option<&program::Program>,
+    labels: &labels::Labels,
+) -> Error {
     let last = || -> Result<()> {
         labels.apply(spec)?;
         file::close_on_exec_from(3 + spec.preserve_fds)
@@ -163,7 +169,10 @@ fn execute(spec: &ProcessSpec, program: &program::Program, labels: &labels::Labe
         }
     };
     match last() {
-        Ok(()) => program.execute(),
+        Ok(()) => match program {
+            Some(program) => program.execute(),
+            None => empty::stay(),
+        },
         Err(error) => error,
     }
 }

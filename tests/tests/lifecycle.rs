@@ -214,3 +214,27 @@ fn kill_with_a_timeout_ends_who_does_not_listen() {
     wait_until("it has ended", || runtime.state(&id)["status"] == "stopped");
     runtime.call(&["delete", &id]).ok();
 }
+
+#[test]
+fn an_empty_process_holds_the_container_and_reaps() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["no-such-program"]);
+    let path = bundle.path().display().to_string();
+    let id = unique_id();
+    let mut command = runtime.command(&["run", "-d", "--empty-process", "-b", &path, &id]);
+    assert!(command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    assert_eq!(runtime.state(&id)["status"], "running");
+    // its parent ends at once: the child is an orphan, ends too, and must not stay a zombie
+    runtime.call(&["exec", &id, "sh", "-c", "(sleep 0.1) & exit 0"]).ok();
+    let zombies = || {
+        let shown = runtime.call(&["exec", &id, "busybox", "ps", "-o", "stat,args"]).ok().stdout;
+        shown.lines().filter(|line| line.trim_start().starts_with('Z')).count()
+    };
+    wait_until("nobody is left behind", || zombies() == 0);
+    let seen = runtime.call(&["exec", &id, "ls", "/proc/1/fd"]).ok().stdout;
+    assert!(seen.lines().count() <= 4, "standard streams and a signalfd: {seen}");
+    runtime.call(&["kill", &id, "TERM"]).ok();
+    wait_until("it has ended", || runtime.state(&id)["status"] == "stopped");
+    runtime.call(&["delete", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}

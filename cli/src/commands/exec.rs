@@ -143,9 +143,10 @@ fn cgroups(record: &Record, wanted: &[&str]) -> Result<Vec<CgroupDir>> {
             return Err(refused("a path below the container's cgroup has no .."));
         }
         let below = below.trim_matches('/');
+        let has =
+            |dir: &CgroupDir, wanted: &str| dir.controllers.split(',').any(|own| own == wanted);
         let belongs = |dir: &CgroupDir| {
-            let mut all = dir.controllers.split(',');
-            controllers.is_none_or(|wanted| wanted.split(',').any(|one| all.any(|own| own == one)))
+            controllers.is_none_or(|wanted| wanted.split(',').any(|wanted| has(dir, wanted)))
         };
         let mut found = false;
         for dir in dirs.iter_mut().filter(|dir| belongs(dir)) {

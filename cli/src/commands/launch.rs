@@ -42,6 +42,8 @@ pub(crate) struct LaunchOptions {
     pub(crate) no_pivot: bool,
     /// Not a new session keyring.
     pub(crate) no_new_keyring: bool,
+    /// No program.
+    pub(crate) empty_process: bool,
     /// `run`: do not wait.
     pub(crate) detach: bool,
     /// `run`: the state stays.
@@ -144,6 +146,7 @@ fn request(
         pid_file: options.pid_file.as_deref().map(absolute).transpose()?,
         no_pivot: options.no_pivot,
         no_new_keyring: options.no_new_keyring,
+        empty_process: options.empty_process,
         preserve_fds: options.preserve_fds,
         report: global.report.clone(),
         descriptors: Descriptors::default(),

@@ -17,6 +17,7 @@ pub(super) fn options(parsed: &Parsed) -> Result<LaunchOptions> {
         preserve_fds: parsed.number("preserve-fds"),
         no_pivot: parsed.is_on("no-pivot"),
         no_new_keyring: parsed.is_on("no-new-keyring"),
+        empty_process: parsed.is_on("empty-process"),
         detach: parsed.is_on("detach"),
         keep: parsed.is_on("keep"),
         standalone: parsed.is_on("standalone"),

@@ -178,6 +178,9 @@ fn become_program(text: &mut Lines, process: &ProcessSpec) {
     }
     hooks(text, "startContainer", &process.start_container);
     let args: Vec<String> = process.args.iter().map(|arg| format!("{:?}", arg.as_str())).collect();
+    if process.empty {
+        return text.line("stay", "without a program, reaping orphans", "");
+    }
     text.line("execute", &format!("{} in {}", args.join(" "), process.cwd), "/process/args");
 }
 

@@ -225,3 +225,12 @@ pub(super) const EVENTS_FLAGS: &[Flag] = &[
         default: "5s",
     },
 ];
+
+pub(super) const EMPTY_PROCESS: Flag = Flag {
+    name: "empty-process",
+    short: None,
+    value: Value::Switch,
+    help: "Execute no program: the process holds the namespaces, as of a pod, and reaps orphans \
+           until INT or TERM.",
+    default: "",
+};

@@ -1,8 +1,8 @@
 //! The table of commands.
 
 use super::flags::{
-    BUNDLE, CONSOLE_SOCKET, EVENTS_FLAGS, EXEC_FLAGS, FORMAT, NO_NEW_KEYRING, NO_PIVOT, PID_FILE,
-    PRESERVE_FDS, UPDATE_FLAGS,
+    BUNDLE, CONSOLE_SOCKET, EMPTY_PROCESS, EVENTS_FLAGS, EXEC_FLAGS, FORMAT, NO_NEW_KEYRING,
+    NO_PIVOT, PID_FILE, PRESERVE_FDS, UPDATE_FLAGS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
@@ -66,6 +66,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             },
             NO_PIVOT,
             NO_NEW_KEYRING,
+            EMPTY_PROCESS,
             Flag {
                 name: "standalone",
                 short: None,
@@ -115,7 +116,15 @@ pub(crate) static COMMANDS: &[Command] = &[
             is sent to --console-socket. Nothing of kickstage stays behind; the container's first \
             process becomes a child of the nearest subreaper above the caller.",
         arguments: &[NEW_ID],
-        flags: &[BUNDLE, PID_FILE, CONSOLE_SOCKET, PRESERVE_FDS, NO_PIVOT, NO_NEW_KEYRING],
+        flags: &[
+            BUNDLE,
+            PID_FILE,
+            CONSOLE_SOCKET,
+            PRESERVE_FDS,
+            NO_PIVOT,
+            NO_NEW_KEYRING,
+            EMPTY_PROCESS,
+        ],
         examples: &[Example {
             purpose: "Make a container, start it and see that it runs",
             line: "kickstage create -b /srv/web web && kickstage start web && kickstage state web",
