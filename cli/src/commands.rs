@@ -1,5 +1,6 @@
 //! What each command does, a file each.
 
+pub(crate) mod attach;
 pub(crate) mod delete;
 pub(crate) mod events;
 pub(crate) mod exec;
@@ -10,6 +11,8 @@ pub(crate) mod kill;
 pub(crate) mod launch;
 pub(crate) mod launch_options;
 pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod monitor;
 mod owners;
 pub(crate) mod pause;
 pub(crate) mod plan;

@@ -4,7 +4,7 @@
 //! As with Go's encoding/json, an absent key and `null` mean the zero value, and unknown keys are
 //! ignored. Unlike there, a key must be spelled exactly.
 
-use crate::log_format::LogFormat;
+use crate::LogFormat;
 use crate::null;
 use crate::state::State;
 use alloc::string::String;

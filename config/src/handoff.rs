@@ -34,6 +34,8 @@ pub struct Descriptors {
     pub console_socket: Option<i32>,
     /// The shared phase timeline.
     pub timeline: Option<i32>,
+    /// The program that becomes the monitor.
+    pub monitor: Option<i32>,
 }
 
 /// Larger input is refused: config.json itself may not be larger either.
@@ -41,7 +43,7 @@ pub const LIMIT: usize = 16 << 20;
 
 const MAGIC: [u8; 4] = *b"KSTG";
 /// Rises with every change of the types that travel.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER: usize = 8;
 
 /// The form of the body.

@@ -15,7 +15,8 @@ pub mod engine;
 mod error;
 pub mod exec;
 pub mod handoff;
-pub mod log_format;
+mod log_format;
+pub mod monitored;
 mod null;
 pub mod plan;
 #[cfg(feature = "json")]
@@ -27,9 +28,11 @@ pub mod starter;
 pub mod state;
 mod text;
 mod timestamp;
+pub mod watch;
 
 pub use error::{Context, Error, Result, Role};
 pub use handoff::Assembly;
+pub use log_format::{LogFormat, UnknownLogFormat};
 pub use report::{Level, LineFormat, Report};
 pub use text::{HoldsNul, Text};
 pub use timestamp::Timestamp;

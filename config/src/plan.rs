@@ -2,20 +2,47 @@
 //!
 //! stage1 writes it, the other roles execute it and decide nothing.
 
-use crate::{Text, cgroup::CgroupPlan};
+use crate::{LogFormat, Text, cgroup::CgroupPlan};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Who watches the container once it runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Supervision {
     /// Whoever called us (conmon, containerd-shim, …): nothing of ours stays.
     Foreign,
     /// Our master waits for it in the foreground and mirrors its exit status.
     Foreground,
+    /// Our master stays behind as its monitor: log, attach and control sockets, exit status.
+    Resident(Box<Monitoring>),
+}
+
+/// What a resident monitor is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Monitoring {
+    /// The container's log.
+    pub log: LogOptions,
+    /// A socket that gets each change of the state as JSON.
+    pub sync_socket: Option<Text>,
+}
+
+/// Where and how the output of a container is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogOptions {
+    /// The file, absolute; in the state directory without one.
+    pub path: Option<Text>,
+    /// The form of its lines.
+    pub format: LogFormat,
+    /// Another file is begun before one grows larger than so many bytes; 0: never.
+    pub size_max: u64,
+    /// How many full files are kept beside it, as `NAME.1` (the youngest), `NAME.2`…
+    pub kept: u32,
 }
 
 /// What the caller wants to have when the master is done with creation.

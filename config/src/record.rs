@@ -42,6 +42,9 @@ pub struct Record {
     /// than all the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freezer: Option<Text>,
+    /// Whether a monitor of ours keeps `monitor.json` beside this record.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub monitored: bool,
     /// Hooks for `start`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub poststart: Vec<Hook>,

@@ -3,7 +3,7 @@
 use crate::store::StateDir;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use kickstage_config::plan::Plan;
+use kickstage_config::plan::{Plan, Supervision};
 use kickstage_config::record::{CgroupDir, Record};
 use kickstage_config::state::Status;
 use kickstage_config::{Assembly, Context, Error, Level, Result, Role, Timestamp};
@@ -43,6 +43,7 @@ impl Existing {
             owner_uid: process::effective_uid(),
             annotations: plan.annotations.clone(),
             freezer: None,
+            monitored: matches!(plan.supervision, Supervision::Resident(_)),
             cgroups,
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),

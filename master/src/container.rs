@@ -2,7 +2,7 @@
 
 use crate::store::{StateDir, does_not_exist};
 use crate::stored::{Place, Process, Stored};
-use kickstage_config::record::Record;
+use kickstage_config::record::{ProcessMark, Record};
 use kickstage_config::state::{State, Status};
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::{Fd, identity, process};
@@ -41,14 +41,16 @@ impl Container {
     pub fn process(&self) -> Result<Option<Fd>> {
         let Some(record) = self.stored.intact()? else { return Ok(None) };
         let Some(mark) = record.process else { return Ok(None) };
-        if record.boot_id.is_some() && record.boot_id != self.dir.boot_id()? {
+        self.alive(record.pid, mark)
+    }
+
+    /// A process of the record, or of its monitor's.
+    pub(crate) fn alive(&self, pid: i32, mark: ProcessMark) -> Result<Option<Fd>> {
+        let boot = self.stored.intact()?.and_then(|record| record.boot_id.as_ref());
+        if boot.is_some() && boot != self.dir.boot_id()?.as_ref() {
             return Ok(None);
         }
-        identity::open_if_alive(record.pid, mark.into()).during_on(
-            Role::Master,
-            "look for process",
-            record.pid,
-        )
+        identity::open_if_alive(pid, mark.into()).during_on(Role::Master, "look for process", pid)
     }
 
     /// Where it is in its life, as the kernel knows it.

@@ -1,7 +1,7 @@
 //! Making a container, step by step.
 
 use crate::cleanup::Existing;
-use crate::foreground;
+use crate::{foreground, resident};
 use crate::store::StateDir;
 use alloc::format;
 use alloc::string::ToString;
@@ -38,10 +38,13 @@ pub fn run(
     let plan = &assembly.plan;
     // first of all: a signal between fork and the first poll would be lost
     signal::block_all().during(Role::Master, "block signals")?;
+    if let Supervision::Resident(monitoring) = &plan.supervision {
+        return resident::run(assembly, monitoring, &console, kept, body);
+    }
     let mut existing = Existing::new(StateDir::create(&plan.state_root, &plan.id)?);
-    match make(assembly, console, kept, body, &mut existing) {
+    match make(assembly, console, None, kept, body, &mut existing) {
         Ok(_) if plan.goal == Goal::Created || plan.supervision == Supervision::Foreign => Ok(0),
-        Ok(terminal) => foreground::attend(assembly, existing, terminal),
+        Ok(made) => foreground::attend(assembly, existing, made.terminal),
         Err(error) => {
             existing.undo(assembly);
             Err(error)
@@ -49,14 +52,35 @@ pub fn run(
     }
 }
 
-/// As far as the plan's goal. Gives our end of the container's terminal if we relay it.
-fn make(
+/// The container's ends of its standard streams, where they are not the caller's.
+pub(crate) struct Theirs(pub(crate) [Fd; 3]);
+
+impl Theirs {
+    /// In the container process.
+    fn take(&self) -> Result<()> {
+        (0..).zip(&self.0).try_for_each(|(number, end)| {
+            file::place(end.borrow(), number).during(Role::Master, "connect the streams")
+        })
+    }
+}
+
+/// What connects us with a container that has been made.
+pub(crate) struct Made {
+    /// The conversation with its process.
+    pub(crate) channel: Channel,
+    /// Our end of its terminal if we relay it.
+    pub(crate) terminal: Option<Fd>,
+}
+
+/// As far as the plan's goal.
+pub(crate) fn make(
     assembly: &Assembly,
     console: Console,
+    streams: Option<Theirs>,
     kept: &[i32],
     body: impl FnOnce(Inherited) -> i32,
     existing: &mut Existing,
-) -> Result<Option<Fd>> {
+) -> Result<Made> {
     let plan = &assembly.plan;
     let cgroups = kickstage_cgroups::prepare(&plan.cgroup)?;
     // written down first: who clears up after us must know of them
@@ -72,7 +96,8 @@ fn make(
     let child = kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), || {
         let inherited = inherited.take().expect("taken in the parent after the fork only");
         let entered = entrances.iter().try_for_each(Entrance::enter);
-        match entered.and_then(|()| {
+        let connected = || streams.as_ref().map_or(Ok(()), Theirs::take);
+        match entered.and_then(|()| connected()).and_then(|()| {
             close_the_rest(&assembly.process, &assembly.report, &inherited, kept.to_vec())
         }) {
             Ok(()) => body(inherited),
@@ -85,6 +110,7 @@ fn make(
     })?;
     // the container's ends: we must see when the container closes them
     drop(inherited.take());
+    drop(streams);
     let pid = child.pid;
     existing.child = Some(child);
     existing.record(plan, cgroups.dirs())?;
@@ -104,7 +130,8 @@ fn make(
     if plan.goal == Goal::Running {
         start(assembly, &ours, &state)?;
     }
-    relay.as_ref().map(receive_terminal).transpose()
+    let terminal = relay.as_ref().map(receive_terminal).transpose()?;
+    Ok(Made { channel: ours, terminal })
 }
 
 /// In the container process: our directories and sockets must not be there for the container to

@@ -52,6 +52,7 @@ impl Container {
             }
             end(&process, record)?;
         }
+        self.end_monitor()?;
         // processes that do not hang on the first one, or that a killed master left
         kickstage_cgroups::kill_all(&record.cgroups)?;
         kickstage_cgroups::remove(&record.cgroups)?;
@@ -62,6 +63,21 @@ impl Container {
             report.line(Level::Warning, &error.to_string());
         });
         Ok(())
+    }
+}
+
+impl Container {
+    /// It ends with the container, by itself; one that hangs must not write where we remove.
+    fn end_monitor(&self) -> Result<()> {
+        if !self.record()?.monitored {
+            return Ok(());
+        }
+        self.wait_for_monitor(PATIENCE)?;
+        match self.monitor()? {
+            Some(monitor) => process::signal(monitor.borrow(), libc::SIGKILL)
+                .during(Role::Master, "kill the monitor"),
+            None => Ok(()),
+        }
     }
 }
 

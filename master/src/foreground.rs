@@ -43,7 +43,7 @@ pub(crate) fn watch(child: FdRef<'_>, terminal: Option<Fd>) -> Result<()> {
             forward(signals.borrow(), child, terminal.as_ref())?;
         }
         if let Some(terminal) = &mut terminal {
-            terminal.pass([happened[2], happened[3], happened[4]]);
+            let _ = terminal.pass([happened[2], happened[3], happened[4]]);
         }
         if happened[0] {
             if let Some(terminal) = terminal {
@@ -55,7 +55,7 @@ pub(crate) fn watch(child: FdRef<'_>, terminal: Option<Fd>) -> Result<()> {
 }
 
 /// Every signal is the container's, but for those that are about us.
-fn forward(reader: FdRef<'_>, child: FdRef<'_>, terminal: Option<&Terminal>) -> Result<()> {
+pub(crate) fn forward(reader: FdRef<'_>, child: FdRef<'_>, terminal: Option<&Terminal>) -> Result<()> {
     while let Some(number) = signal::next(reader).during(Role::Master, "read a signal")? {
         match number {
             libc::SIGCHLD | libc::SIGPIPE => {}

@@ -7,6 +7,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "json")]
+pub mod attach;
 mod cleanup;
 #[cfg(feature = "json")]
 pub mod container;
@@ -18,9 +20,12 @@ mod foreground;
 #[cfg(feature = "json")]
 pub mod list;
 #[cfg(feature = "json")]
+pub mod monitor;
+#[cfg(feature = "json")]
 mod pause;
 #[cfg(feature = "json")]
 mod processes;
+mod resident;
 #[cfg(feature = "json")]
 mod start;
 mod store;

@@ -16,6 +16,9 @@ pub(crate) const CREATING: &CStr = c"creating.json";
 /// The record afterwards.
 pub(crate) const STATE: &CStr = c"state.json";
 const NEW: &CStr = c"new.json";
+/// What the monitor tells.
+#[cfg(feature = "json")]
+pub(crate) const MONITOR: &CStr = c"monitor.json";
 pub(crate) const GATE: &CStr = c"gate";
 pub(crate) const RESULT: &CStr = c"result";
 
@@ -142,6 +145,12 @@ impl StateDir {
     #[cfg(feature = "json")]
     pub(crate) fn dir(&self) -> FdRef<'_> {
         self.dir.borrow()
+    }
+
+    /// Another descriptor of the directory.
+    #[cfg(feature = "json")]
+    pub(crate) fn duplicate(&self) -> Result<Fd> {
+        self.dir.duplicate().during(Role::Master, "duplicate a descriptor")
     }
 
     /// The boot that pids in a record belong to, where the directory could outlive one.

@@ -1,9 +1,10 @@
 //! What the files of a container tell, and what the kernel says to it.
 
-use crate::store::{CREATING, GATE, STATE};
+use crate::store::{CREATING, GATE, MONITOR, STATE};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::ffi::CStr;
+use kickstage_config::monitored::Monitored;
 use kickstage_config::record::Record;
 use kickstage_config::state::Status;
 use kickstage_config::{Context, Error, Result, Role, Text};
@@ -71,6 +72,14 @@ impl<'a> Place<'a> {
             Ok(parse(&[&buffer[..], &rest].concat()))
         };
         read().map(Some).during(Role::Master, "read the state")
+    }
+}
+
+/// What the monitor of the container in `dir` tells; `None` before it has begun to.
+pub(crate) fn read_monitored(dir: FdRef<'_>) -> Result<Option<Monitored>> {
+    match Place::in_own(dir).read::<Monitored>(MONITOR)? {
+        Some(monitored) => monitored.map(|monitored| Some(*monitored)),
+        None => Ok(None),
     }
 }
 

@@ -146,7 +146,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
             .collect(),
         state_root: request.state_root.clone(),
         goal: request.goal,
-        supervision: request.supervision,
+        supervision: request.supervision.clone(),
         keep: request.keep,
         pid_file: request.pid_file.clone(),
         oom_score_adj: process::oom_score_adj(spec)?,

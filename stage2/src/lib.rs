@@ -21,7 +21,7 @@ mod stdio;
 
 use gate::Gate;
 use kickstage_config::channel::{Inherited, Message};
-use kickstage_config::plan::{Hook, Step};
+use kickstage_config::plan::{Hook, Step, Supervision};
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Assembly, Context, Error, Result, Role};
 use kickstage_sys::process::clone;
@@ -45,7 +45,13 @@ pub fn run(assembly: &Assembly, mut inherited: Inherited, helpers: &mut impl Hel
     let gate = inherited.gate.take().map(Gate::new);
     let failure = match prepare(assembly, &mut inherited, helpers) {
         Ok(ready) => match wait_for_start(&inherited, gate.as_ref()) {
-            Ok(()) => finish(assembly, &ready, helpers),
+            Ok(()) => {
+                if gate.is_some() && matches!(assembly.plan.supervision, Supervision::Resident(_)) {
+                    // somebody else has opened the gate; our exec then tells that it runs
+                    let _ = inherited.channel.send(&Message::Start);
+                }
+                finish(assembly, &ready, helpers)
+            }
             Err(error) => error,
         },
         Err(error) => {
@@ -53,12 +59,11 @@ pub fn run(assembly: &Assembly, mut inherited: Inherited, helpers: &mut impl Hel
             return 1;
         }
     };
-    match &gate {
-        Some(gate) => gate.tell(&failure),
-        None => {
-            let _ = inherited.channel.send(&Message::Failed(failure));
-        }
+    if let Some(gate) = &gate {
+        gate.tell(&failure);
     }
+    // a master that has left needs no answer
+    let _ = inherited.channel.send(&Message::Failed(failure));
     1
 }
 

@@ -20,6 +20,10 @@ const LISTS: usize = usize::BITS as usize;
 
 /// A global allocator.
 pub struct Arena {
+    /// Where the last region begins.
+    start: Cell<usize>,
+    /// Requests go to the C library instead.
+    retired: Cell<bool>,
     next: Cell<usize>,
     end: Cell<usize>,
     /// The first free block of each list; it begins with the address of the next one.
@@ -35,7 +39,23 @@ impl Arena {
     /// # Safety
     /// The program that uses it never starts a thread.
     pub const unsafe fn new() -> Self {
-        Self { next: Cell::new(0), end: Cell::new(0), free: [const { Cell::new(0) }; LISTS] }
+        Self {
+            start: Cell::new(0),
+            retired: Cell::new(false),
+            next: Cell::new(0),
+            end: Cell::new(0),
+            free: [const { Cell::new(0) }; LISTS],
+        }
+    }
+
+    /// For a program that turns out to stay: from now on memory is the C library's, which gives
+    /// it back. What has been handed out before stays valid, and is never used again.
+    pub fn retire(&self) {
+        self.retired.set(true);
+    }
+
+    fn has(&self, block: *mut u8) -> bool {
+        (self.start.get()..self.end.get()).contains(&(block as usize))
     }
 
     /// Maps a region with room for so many bytes. `false`: the kernel refused.
@@ -50,6 +70,7 @@ impl Arena {
         if start == libc::MAP_FAILED {
             return false;
         }
+        self.start.set(start as usize);
         self.next.set(start as usize);
         self.end.set(start as usize + size);
         true
@@ -86,6 +107,10 @@ fn rounded(size: usize) -> Option<usize> {
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(size) = rounded(layout.size()) else { return null_mut() };
+        if self.retired.get() {
+            // SAFETY: any size is allowed, and the alignment is a power of two.
+            return unsafe { libc::memalign(layout.align().max(GRAIN), size).cast() };
+        }
         // the first list all of whose blocks are large enough
         let list = size.next_power_of_two().ilog2() as usize;
         let block = self.free[list].get();
@@ -99,6 +124,13 @@ unsafe impl GlobalAlloc for Arena {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if self.retired.get() {
+            if !self.has(block) {
+                // SAFETY: it is none of ours, so the C library has handed it out.
+                unsafe { libc::free(block.cast()) };
+            }
+            return;
+        }
         let Some(size) = rounded(layout.size()) else { return };
         if block as usize + size == self.next.get() {
             self.next.set(block as usize);
@@ -115,7 +147,7 @@ unsafe impl GlobalAlloc for Arena {
             return null_mut();
         };
         let start = block as usize;
-        let is_last = start + old == self.next.get();
+        let is_last = start + old == self.next.get() && !self.retired.get();
         if old == new {
             return block;
         }
@@ -199,6 +231,23 @@ mod tests {
             }
         }
         blocks.iter().for_each(Block::check);
+    }
+
+    #[test]
+    fn what_was_handed_out_before_it_retired_stays_valid() {
+        // SAFETY: this test has one thread, and nobody else knows the arena.
+        let arena = unsafe { Arena::new() };
+        let mut early = Block::new(&arena, 100, 8, 1);
+        arena.retire();
+        let late = Block::new(&arena, 100, 64, 2);
+        assert!(arena.has(early.start) && !arena.has(late.start));
+        // SAFETY: it is ours; the new size is not zero.
+        early.start = unsafe { arena.realloc(early.start, early.layout, 5000) };
+        early.check();
+        for block in [early, late] {
+            // SAFETY: it is ours, and used no more.
+            unsafe { arena.dealloc(block.start, block.layout) };
+        }
     }
 
     #[test]

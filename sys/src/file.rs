@@ -403,6 +403,12 @@ fn set_status_flags(fd: FdRef<'_>, flags: i32) -> Result<()> {
     check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_SETFL, flags) })).map(drop)
 }
 
+/// Makes a file so long (ftruncate(2)).
+pub fn truncate(file: FdRef<'_>, size: u64) -> Result<()> {
+    // SAFETY: only a file's size changes.
+    check(i64::from(unsafe { libc::ftruncate(file.raw(), size as libc::off_t) })).map(drop)
+}
+
 /// The names in a directory, without `.` and `..` (getdents64(2)).
 pub fn entries(dir: FdRef<'_>) -> Result<Vec<alloc::ffi::CString>> {
     let mut names = Vec::new();

@@ -19,6 +19,7 @@ mod fd;
 pub mod file;
 pub mod identity;
 pub mod image;
+pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod poll;

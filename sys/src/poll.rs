@@ -45,9 +45,30 @@ impl<'a> Wait<'a> {
         self.0.revents != 0
     }
 
+    /// Whether the other side is gone altogether.
+    pub fn has_hung_up(&self) -> bool {
+        self.0.revents & (libc::POLLHUP | libc::POLLERR) != 0
+    }
+
     /// Whether there is something to read.
     pub fn has_input(&self) -> bool {
         self.0.revents & libc::POLLIN != 0
+    }
+}
+
+/// The same without a time limit, for a program that expects to wait for long: it lets go of its
+/// own pages at the last moment, so that only the few that follow a wake-up stay.
+pub fn poll_at_rest(table: &mut [Wait<'_>]) -> Result<bool> {
+    loop {
+        crate::memory::release_program();
+        // the same C function as just before: its page is there, that of poll is not
+        // SAFETY: `Wait` has pollfd's layout; the slice's length is passed.
+        let count =
+            unsafe { libc::syscall(libc::SYS_poll, table.as_mut_ptr(), table.len(), -1_i64) };
+        match check(count) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other.map(|count| count > 0),
+        }
     }
 }
 

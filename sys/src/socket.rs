@@ -17,18 +17,73 @@ pub fn pair() -> Result<(Fd, Fd)> {
 
 /// A stream connected to the socket at `path` (unix(7)); at most 107 bytes.
 pub fn connect(path: &[u8]) -> Result<Fd> {
+    connect_as(path, 0)
+}
+
+/// The same without waiting for a listener that is busy: that is `EAGAIN`.
+pub fn connect_at_once(path: &[u8]) -> Result<Fd> {
+    connect_as(path, libc::SOCK_NONBLOCK)
+}
+
+fn connect_as(path: &[u8], flags: i32) -> Result<Fd> {
     let (address, length) = address(path)?;
     // SAFETY: the address is initialised, `length` covers its path.
     unsafe {
         let fd = check(i64::from(libc::socket(
             libc::AF_UNIX,
-            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags,
             0,
         )))?;
         let socket = Fd::from_raw(fd as i32);
         check(i64::from(libc::connect(socket.raw(), (&raw const address).cast(), length)))?;
         Ok(socket)
     }
+}
+
+/// A stream socket that listens at `path`, which must not exist, for its owner only; accepting
+/// from it never waits (bind(2), listen(2)).
+pub fn listen(path: &[u8]) -> Result<Fd> {
+    let (address, length) = address(path)?;
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the address is initialised, `length` covers its path.
+    unsafe {
+        let fd = check(i64::from(libc::socket(libc::AF_UNIX, kind, 0)))?;
+        let socket = Fd::from_raw(fd as i32);
+        // the file gets the mode of the socket
+        check(i64::from(libc::fchmod(socket.raw(), 0o600)))?;
+        check(i64::from(libc::bind(socket.raw(), (&raw const address).cast(), length)))?;
+        check(i64::from(libc::listen(socket.raw(), libc::SOMAXCONN)))?;
+        Ok(socket)
+    }
+}
+
+/// The next connection, on which nothing waits; `None` when there is none (accept4(2)).
+pub fn accept(listener: FdRef<'_>) -> Result<Option<Fd>> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no address is asked for; the result is new.
+    match check(i64::from(unsafe {
+        libc::accept4(listener.raw(), core::ptr::null_mut(), core::ptr::null_mut(), flags)
+    })) {
+        // SAFETY: as above.
+        Ok(fd) => Ok(Some(unsafe { Fd::from_raw(fd as i32) })),
+        Err(Errno(libc::EAGAIN | libc::EINTR | libc::ECONNABORTED)) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Sends as much as there is room for, without waiting; a peer that is gone is `EPIPE`, never a
+/// signal (send(2)).
+pub fn send_some(socket: FdRef<'_>, bytes: &[u8]) -> Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: pointer and length are those of a slice.
+    let sent = unsafe { libc::send(socket.raw(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    check(sent as i64).map(|sent| sent as usize)
+}
+
+/// Tells the other side that nothing more comes from here (shutdown(2), `SHUT_WR`).
+pub fn end_of_input(socket: FdRef<'_>) -> Result<()> {
+    // SAFETY: only the state of a socket changes.
+    check(i64::from(unsafe { libc::shutdown(socket.raw(), libc::SHUT_WR) })).map(drop)
 }
 
 fn address(path: &[u8]) -> Result<(libc::sockaddr_un, u32)> {

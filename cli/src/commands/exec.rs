@@ -68,6 +68,7 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         descriptors: Descriptors {
             console_socket: console.as_ref().map(Fd::raw),
             timeline: timeline.descriptor(),
+            monitor: None,
         },
     };
     let handoff = handoff::seal(&Task::Exec(Box::new(exec)), Form::Compact)?;

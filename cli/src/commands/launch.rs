@@ -3,11 +3,14 @@
 use crate::timeline::Timeline;
 use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
-use kickstage_config::plan::{Goal, Supervision};
+use kickstage_config::plan::{Goal, Monitoring, Supervision};
 use kickstage_config::{Assembly, Context, Error, Report, Result, Role, Text};
+use kickstage_master::attach::Input;
+use kickstage_master::container::Container;
+use kickstage_master::delete::Force;
 use kickstage_master::name_is_valid;
 use kickstage_stage1::{Bundle, Host, Request};
-use kickstage_sys::process;
+use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -50,19 +53,72 @@ pub(crate) struct LaunchOptions {
     pub(crate) keep: bool,
     /// `run`: every role as a program of its own.
     pub(crate) standalone: bool,
+    /// Whether a monitor of ours stays; if nothing is said, only with `run --detach`.
+    pub(crate) monitor: Option<bool>,
+    /// What it is asked for.
+    pub(crate) monitoring: Monitoring,
+}
+
+impl LaunchOptions {
+    /// `run --detach` is ours alone, unless somebody else takes the terminal.
+    fn wants_monitor(&self) -> bool {
+        let by_default = self.detach && self.console_socket.is_none() && !self.standalone;
+        self.monitor.unwrap_or(by_default)
+    }
+
+    fn resident(&self) -> Supervision {
+        Supervision::Resident(Box::new(self.monitoring.clone()))
+    }
 }
 
 /// `kickstage create`.
 pub(crate) fn create(global: &Global, options: &LaunchOptions) -> Result<i32> {
     let bundle = open_bundle(options)?;
-    launch(global, options, &bundle, Goal::Created, Supervision::Foreign)
+    let supervision =
+        if options.wants_monitor() { options.resident() } else { Supervision::Foreign };
+    launch(global, options, &bundle, Goal::Created, supervision)
 }
 
 /// `kickstage run`.
 pub(crate) fn run(global: &Global, options: &LaunchOptions) -> Result<i32> {
     let bundle = open_bundle(options)?;
-    let supervision = if options.detach { Supervision::Foreign } else { Supervision::Foreground };
-    launch(global, options, &bundle, Goal::Running, supervision)
+    match (options.wants_monitor(), options.detach) {
+        (true, true) => launch(global, options, &bundle, Goal::Running, options.resident()),
+        (true, false) => attached(global, options, &bundle),
+        (false, true) => launch(global, options, &bundle, Goal::Running, Supervision::Foreign),
+        (false, false) => launch(global, options, &bundle, Goal::Running, Supervision::Foreground),
+    }
+}
+
+/// A monitored container with us as its first visitor, who has come before anything is said.
+fn attached(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result<i32> {
+    let forked = process::fork(0, None).during(Role::Cli, "fork")?;
+    let Forked::Parent(_, child) = forked else {
+        let launched = launch(global, options, bundle, Goal::Created, options.resident());
+        let status = launched.unwrap_or_else(|error| {
+            global.report.error(&error);
+            1
+        });
+        process::exit(status)
+    };
+    let made = process::wait(child.borrow()).during(Role::Cli, "wait for the container")?;
+    if made != Exit::Code(0) {
+        // the reason has been told
+        return Ok(made.status());
+    }
+    let id = text("the container's name", &options.id)?;
+    let container = Container::open(&absolute(&global.root)?, &id)?;
+    let ended = container.visit().and_then(|visit| {
+        container.start(&global.report)?;
+        container.attend(visit, Input::Ours)
+    });
+    if matches!(ended, Ok(None)) {
+        return Ok(0);
+    }
+    if !options.keep {
+        container.delete(Force::Yes, &global.report)?;
+    }
+    ended.map(Option::unwrap_or_default)
 }
 
 /// `kickstage try`: this host's own files, no bundle.
@@ -104,17 +160,26 @@ fn launch(
 ) -> Result<i32> {
     check_preserved(options.preserve_fds)?;
     global.timeline.start()?;
-    let mut request = request(global, options, goal, supervision)?;
+    let mut request = request(global, options, goal, supervision.clone())?;
     let process = bundle.spec.process().as_ref();
     let terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
     let socket = options.console_socket.as_deref().map(absolute).transpose()?;
+    let resident = matches!(supervision, Supervision::Resident(_));
+    if resident && (socket.is_some() || options.standalone) {
+        return Err(Error::new(Role::Cli, "set the monitor up").because(
+            "the monitor takes the terminal itself and runs no standalone programs: \
+             --monitor excludes --console-socket and --standalone",
+        ));
+    }
     let console = console_socket(socket.as_ref(), terminal, supervision == Supervision::Foreign)?;
     if options.standalone {
         return crate::standalone::run(global, options, console.as_ref());
     }
+    let monitor = resident.then(own_program).transpose()?;
     request.descriptors = Descriptors {
         console_socket: console.as_ref().map(Fd::raw),
         timeline: global.timeline.descriptor(),
+        monitor: monitor.as_ref().map(Fd::raw),
     };
     let assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
     Role::Stage1.mark("plan made");
@@ -122,8 +187,14 @@ fn launch(
     let program = crate::stage_image::sealed()?;
     Role::Cli.mark("image sealed");
     let log = global.report.log_fd.map(FdRef::of_raw);
-    let kept = [Some(handoff.borrow()), console.as_ref().map(Fd::borrow), log];
+    let [console, monitor] = [&console, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));
+    let kept = [Some(handoff.borrow()), console, log, monitor];
     global.timeline.around(|| execute(&program, &handoff, &kept))
+}
+
+/// What becomes the monitor: this very program, whatever has happened to its file since.
+fn own_program() -> Result<Fd> {
+    file::open_host(c"/proc/self/exe", libc::O_PATH).during(Role::Cli, "open our own program")
 }
 
 fn request(

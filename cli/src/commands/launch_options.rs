@@ -4,7 +4,8 @@ use super::launch::{self, LaunchOptions};
 use crate::arguments::Parsed;
 use crate::global::Global;
 use crate::timeline::Timeline;
-use kickstage_config::Result;
+use kickstage_config::plan::{LogOptions, Monitoring};
+use kickstage_config::{Error, Result, Role};
 
 /// Paths are made absolute here, before anything changes the working directory.
 pub(super) fn options(parsed: &Parsed) -> Result<LaunchOptions> {
@@ -21,6 +22,38 @@ pub(super) fn options(parsed: &Parsed) -> Result<LaunchOptions> {
         detach: parsed.is_on("detach"),
         keep: parsed.is_on("keep"),
         standalone: parsed.is_on("standalone"),
+        monitor: parsed.text("monitor").map(|text| text == "true"),
+        monitoring: monitoring(parsed)?,
+    })
+}
+
+fn monitoring(parsed: &Parsed) -> Result<Monitoring> {
+    let format = parsed.choice("log-driver");
+    let size_max = parsed.text("log-size-max").map_or(Ok(0), bytes)?;
+    Ok(Monitoring {
+        log: LogOptions {
+            path: parsed.path("log-path")?,
+            format: format.parse().unwrap_or_default(),
+            size_max,
+            kept: parsed.number("log-files"),
+        },
+        sync_socket: parsed.path("sync-socket")?,
+    })
+}
+
+/// A number of bytes, with k, m or g behind it for 2^10, 2^20 and 2^30.
+fn bytes(text: &str) -> Result<u64> {
+    let (digits, shift) = match text.to_ascii_lowercase().as_bytes() {
+        [.., b'k'] => (&text[..text.len() - 1], 10),
+        [.., b'm'] => (&text[..text.len() - 1], 20),
+        [.., b'g'] => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit())).ok_or_else(|| {
+        Error::new(Role::Cli, "parse arguments")
+            .because(format!("--log-size-max: {text:?} is not a size"))
+            .remedy("write bytes, or a number with k, m or g behind it")
     })
 }
 

@@ -125,6 +125,56 @@ pub(super) const PRESERVE_FDS: Flag = Flag {
     default: "0",
 };
 
+pub(super) const MONITOR: Flag = Flag {
+    name: "monitor",
+    short: None,
+    value: Value::Switch,
+    help: "A monitor of kickstage's own stays with the container: it keeps the log, takes \
+           visitors (attach) and requests, and tells the exit code.",
+    default: "",
+};
+
+pub(super) const LOG_PATH: Flag = Flag {
+    name: "log-path",
+    short: None,
+    value: Value::File("FILE"),
+    help: "Monitor: write what the container prints to FILE, mode 0640.",
+    default: "container.log in the container's state directory",
+};
+
+pub(super) const LOG_DRIVER: Flag = Flag {
+    name: "log-driver",
+    short: None,
+    value: Value::Choice("FORMAT", &["kubernetes", "json", "basic"]),
+    help: "Monitor: form of the lines in that log.",
+    default: "kubernetes",
+};
+
+pub(super) const LOG_SIZE_MAX: Flag = text(
+    "log-size-max",
+    None,
+    "SIZE",
+    "Monitor: begin another log before one grows larger than SIZE bytes (k, m and g mean 2^10, \
+     2^20, 2^30).",
+);
+
+pub(super) const LOG_FILES: Flag = Flag {
+    name: "log-files",
+    short: None,
+    value: Value::Number,
+    help: "Monitor: keep N full logs beside the current one, FILE.1 being the youngest.",
+    default: "1",
+};
+
+pub(super) const SYNC_SOCKET: Flag = Flag {
+    name: "sync-socket",
+    short: None,
+    value: Value::File("SOCKET"),
+    help: "Monitor: connect to this UNIX socket at every change of the state and write the state \
+           as JSON.",
+    default: "",
+};
+
 pub(super) const NO_PIVOT: Flag = Flag {
     name: "no-pivot",
     short: None,
@@ -234,3 +284,21 @@ pub(super) const EMPTY_PROCESS: Flag = Flag {
            until INT or TERM.",
     default: "",
 };
+
+/// Those of `logs`.
+pub(super) const LOGS_FLAGS: &[Flag] = &[
+    switch("follow", Some('f'), "Go on with what the container prints, until it ends."),
+    text(
+        "since",
+        None,
+        "TIME",
+        "Only what was printed at or after TIME: 2026-01-31T12:00:00Z, or a duration before now \
+         such as 90s, 10m, 2h, 1d.",
+    ),
+    text("tail", Some('n'), "N", "Only the last N lines."),
+    switch("timestamps", Some('t'), "Show when each line was printed."),
+];
+
+/// Those of `attach`.
+pub(super) const ATTACH_FLAGS: &[Flag] =
+    &[switch("no-stdin", None, "Leave the container's input alone: only look.")];

@@ -1,14 +1,15 @@
 //! The table of commands.
 
 use super::flags::{
-    BUNDLE, CONSOLE_SOCKET, EMPTY_PROCESS, EVENTS_FLAGS, EXEC_FLAGS, FORMAT, NO_NEW_KEYRING,
-    NO_PIVOT, PID_FILE, PRESERVE_FDS, UPDATE_FLAGS,
+    ATTACH_FLAGS, BUNDLE, CONSOLE_SOCKET, EMPTY_PROCESS, EVENTS_FLAGS, EXEC_FLAGS, FORMAT,
+    LOG_DRIVER, LOG_FILES, LOG_PATH, LOG_SIZE_MAX, LOGS_FLAGS, MONITOR, NO_NEW_KEYRING, NO_PIVOT,
+    PID_FILE, PRESERVE_FDS, SYNC_SOCKET, UPDATE_FLAGS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    delete, events, exec, features, generate_docs, help, kill, list, plan, ps, spec, start, state,
+    attach, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor, plan, ps, spec, start, state,
     update, wait,
 };
 
@@ -36,7 +37,10 @@ pub(crate) static COMMANDS: &[Command] = &[
             are passed on, and the exit code is the program's, or 128 + N after signal N. The \
             container is deleted at its end.\n\n\
             With --detach it returns as soon as the program runs, and the container stays until \
-            delete.",
+            delete. A monitor stays with it, as with --monitor, unless --console-socket or \
+            --monitor=false says otherwise.\n\n\
+            With --monitor and without --detach we are the first visitor of such a container: \
+            Ctrl-P Ctrl-Q leaves one that has a terminal.",
         arguments: &[NEW_ID],
         flags: &[
             BUNDLE,
@@ -67,6 +71,12 @@ pub(crate) static COMMANDS: &[Command] = &[
             NO_PIVOT,
             NO_NEW_KEYRING,
             EMPTY_PROCESS,
+            MONITOR,
+            LOG_PATH,
+            LOG_DRIVER,
+            LOG_SIZE_MAX,
+            LOG_FILES,
+            SYNC_SOCKET,
             Flag {
                 name: "standalone",
                 short: None,
@@ -114,7 +124,9 @@ pub(crate) static COMMANDS: &[Command] = &[
         description: "Makes everything but the last step: the user's program is executed by \
             start. Input and output of the program are those of this command, or a terminal that \
             is sent to --console-socket. Nothing of kickstage stays behind; the container's first \
-            process becomes a child of the nearest subreaper above the caller.",
+            process becomes a child of the nearest subreaper above the caller.\n\n\
+            With --monitor a process of kickstage stays instead, and input and output are its: \
+            see attach and logs.",
         arguments: &[NEW_ID],
         flags: &[
             BUNDLE,
@@ -124,6 +136,12 @@ pub(crate) static COMMANDS: &[Command] = &[
             NO_PIVOT,
             NO_NEW_KEYRING,
             EMPTY_PROCESS,
+            MONITOR,
+            LOG_PATH,
+            LOG_DRIVER,
+            LOG_SIZE_MAX,
+            LOG_FILES,
+            SYNC_SOCKET,
         ],
         examples: &[Example {
             purpose: "Make a container, start it and see that it runs",
@@ -140,6 +158,34 @@ pub(crate) static COMMANDS: &[Command] = &[
         flags: &[],
         examples: &[Example { purpose: "Start it", line: "kickstage start web" }],
         run: start::run,
+    },
+    Command {
+        name: "attach",
+        group: Group::Life,
+        summary: "connect to the streams of a monitored container",
+        description: "What the container prints from now on is shown, stdout and stderr in one; \
+            with a terminal, its last line too. What we read goes to it, and where it has no \
+            terminal the end of our input does, too. Signals are passed on. The exit code is the \
+            container's; Ctrl-P Ctrl-Q leaves one that has a terminal, with exit code 0.\n\n\
+            Nobody waits for a visitor who is too slow: a line tells how much was left out, and \
+            logs has it all.",
+        arguments: &[ID],
+        flags: ATTACH_FLAGS,
+        examples: &[Example { purpose: "See and type", line: "kickstage attach web" }],
+        run: attach::run,
+    },
+    Command {
+        name: "logs",
+        group: Group::Look,
+        summary: "show what a monitored container has printed",
+        description: "What it printed to stderr goes to stderr.",
+        arguments: &[ID],
+        flags: LOGS_FLAGS,
+        examples: &[Example {
+            purpose: "The last lines, and all that follow",
+            line: "kickstage logs -f --tail 20 web",
+        }],
+        run: logs::run,
     },
     Command {
         name: "exec",
@@ -426,6 +472,29 @@ pub(crate) static COMMANDS: &[Command] = &[
         flags: &[],
         examples: &[Example { purpose: "Learn how to delete", line: "kickstage help delete" }],
         run: help::run,
+    },
+    Command {
+        name: "monitor",
+        group: Group::Hidden,
+        summary: "stay with a container",
+        description: "What the master of a monitored container becomes.",
+        arguments: &[
+            Argument {
+                name: "FD",
+                help: "Number of an inherited descriptor.",
+                count: Count::One,
+                kind: Kind::Words,
+            },
+            Argument {
+                name: "ID",
+                help: "The container, for ps.",
+                count: Count::Optional,
+                kind: Kind::Words,
+            },
+        ],
+        flags: &[],
+        examples: &[],
+        run: monitor::run,
     },
     Command {
         name: "generate-docs",

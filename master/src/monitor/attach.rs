@@ -1,0 +1,186 @@
+//! Visitors of the container's standard streams.
+//!
+//! Each gets every byte that comes while there is room in its socket. What it is too slow for it
+//! does not get, and a line tells how much that was; nobody waits for it. What visitors say goes
+//! to the container in the order in which it comes, and is read from them only when the
+//! container has taken what came before.
+
+use alloc::format;
+use alloc::vec::Vec;
+use kickstage_sys::{Errno, Fd, FdRef, file, socket};
+
+/// More are turned away.
+const MOST: usize = 64;
+/// What is on its way to the container at one time.
+const INPUT: usize = 4096;
+/// As much of a terminal's last line as a newcomer sees.
+const LAST_LINE: usize = 4096;
+
+/// All visitors, and the container's input.
+pub(super) struct Attach {
+    listener: Fd,
+    clients: Vec<Client>,
+    /// Where to write; `None` when the container reads no more, or shall read the end.
+    stdin: Option<Fd>,
+    /// A terminal has no end of input, and shows what it shows.
+    terminal: bool,
+    pending: Vec<u8>,
+    end_follows: bool,
+    last_line: Vec<u8>,
+}
+
+struct Client {
+    socket: Fd,
+    speaks: bool,
+    /// Bytes that it has not got.
+    missed: u64,
+}
+
+/// What to wait for at a visitor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Interest {
+    Input,
+    /// That it goes away.
+    End,
+}
+
+impl Attach {
+    pub(super) const fn new(listener: Fd, stdin: Fd, terminal: bool) -> Self {
+        Self {
+            listener,
+            clients: Vec::new(),
+            stdin: Some(stdin),
+            terminal,
+            pending: Vec::new(),
+            end_follows: false,
+            last_line: Vec::new(),
+        }
+    }
+
+    pub(super) const fn listener(&self) -> FdRef<'_> {
+        self.listener.borrow()
+    }
+
+    /// The container's input, while there is something for it.
+    pub(super) fn waiting_for_room(&self) -> Option<FdRef<'_>> {
+        self.stdin.as_ref().filter(|_| !self.pending.is_empty()).map(Fd::borrow)
+    }
+
+    pub(super) fn clients(&self) -> impl Iterator<Item = (FdRef<'_>, Interest)> {
+        let may_speak = self.pending.is_empty() && !self.end_follows;
+        self.clients.iter().map(move |client| {
+            let interest =
+                if client.speaks && may_speak { Interest::Input } else { Interest::End };
+            (client.socket.borrow(), interest)
+        })
+    }
+
+    /// Lets in who waits at the door.
+    pub(super) fn welcome(&mut self) {
+        while let Ok(Some(socket)) = socket::accept(self.listener.borrow()) {
+            if self.clients.len() == MOST {
+                continue;
+            }
+            let mut client = Client { socket, speaks: true, missed: 0 };
+            if self.terminal {
+                client.send(&self.last_line);
+            }
+            self.clients.push(client);
+        }
+    }
+
+    /// Shows everybody what the container has written.
+    pub(super) fn show(&mut self, bytes: &[u8]) {
+        for client in &mut self.clients {
+            client.send(bytes);
+        }
+        if self.terminal {
+            self.remember(bytes);
+        }
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        let line = match memchr::memrchr(b'\n', bytes) {
+            Some(end) => {
+                self.last_line.clear();
+                &bytes[end + 1..]
+            }
+            None => bytes,
+        };
+        self.last_line.extend_from_slice(line);
+        let surplus = self.last_line.len().saturating_sub(LAST_LINE);
+        self.last_line.drain(..surplus);
+    }
+
+    /// Visitor `index` has said something (`speaks`) or is gone.
+    pub(super) fn listen_to(&mut self, index: usize, speaks: bool, gone: bool) {
+        let client = &mut self.clients[index];
+        let mut end = !speaks;
+        if speaks && self.pending.is_empty() {
+            let mut buffer = [0; INPUT];
+            match file::read(client.socket.borrow(), &mut buffer) {
+                Ok(0) => end = true,
+                Ok(got) => self.pending.extend_from_slice(&buffer[..got]),
+                Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
+                Err(_) => end = true,
+            }
+        }
+        if end {
+            client.speaks = false;
+            // who has closed only his half of the socket has said all, and still listens; who is
+            // gone altogether leaves the input to others
+            self.end_follows |= !gone && !self.terminal;
+        }
+        self.pass_on();
+    }
+
+    /// Forgets those that are gone; `true` for each that is.
+    pub(super) fn forget(&mut self, gone: &[bool]) {
+        let mut gone = gone.iter();
+        self.clients.retain(|_| !gone.next().copied().unwrap_or(false));
+    }
+
+    /// Writes what waits for the container, and after it the end if that is meant.
+    pub(super) fn pass_on(&mut self) {
+        if let (Some(stdin), false) = (&self.stdin, self.pending.is_empty()) {
+            match file::write(stdin.borrow(), &self.pending) {
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
+                Err(_) => self.stdin = None,
+            }
+        }
+        if self.stdin.is_none() {
+            self.pending.clear();
+        }
+        if self.pending.is_empty() && self.end_follows {
+            self.stdin = None;
+            self.end_follows = false;
+        }
+    }
+
+    /// Gives its memory back.
+    pub(super) fn rest(&mut self) {
+        self.pending.shrink_to_fit();
+        self.clients.shrink_to_fit();
+    }
+}
+
+impl Client {
+    /// As much as there is room for, now.
+    fn send(&mut self, bytes: &[u8]) {
+        if self.missed > 0 {
+            let note = format!("\n[kickstage: {} bytes left out]\n", self.missed);
+            match socket::send_some(self.socket.borrow(), note.as_bytes()) {
+                Ok(sent) if sent == note.len() => self.missed = 0,
+                // the next time
+                _ => {
+                    self.missed += bytes.len() as u64;
+                    return;
+                }
+            }
+        }
+        // EPIPE and the like: poll tells that it is gone
+        let sent = socket::send_some(self.socket.borrow(), bytes).unwrap_or(0);
+        self.missed += (bytes.len() - sent) as u64;
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests at the control socket: one JSON object each.
+
+use alloc::vec::Vec;
+use kickstage_config::control::Control;
+use kickstage_sys::{Errno, Fd, FdRef, file, socket};
+
+/// More at one time push out the oldest.
+const MOST: usize = 16;
+/// A longer request is none of ours.
+const LIMIT: usize = 16 << 10;
+
+/// Who has come and not yet been answered.
+pub(super) struct Requests {
+    listener: Fd,
+    open: Vec<Request>,
+}
+
+struct Request {
+    socket: Fd,
+    text: Vec<u8>,
+}
+
+/// What has become of a request.
+enum Read {
+    More,
+    Whole(Control),
+    Nonsense,
+}
+
+impl Requests {
+    pub(super) const fn new(listener: Fd) -> Self {
+        Self { listener, open: Vec::new() }
+    }
+
+    pub(super) const fn listener(&self) -> FdRef<'_> {
+        self.listener.borrow()
+    }
+
+    pub(super) fn open(&self) -> impl Iterator<Item = FdRef<'_>> {
+        self.open.iter().map(|request| request.socket.borrow())
+    }
+
+    pub(super) fn welcome(&mut self) {
+        while let Ok(Some(socket)) = socket::accept(self.listener.borrow()) {
+            if self.open.len() == MOST {
+                self.open.remove(0);
+            }
+            self.open.push(Request { socket, text: Vec::new() });
+        }
+    }
+
+    /// Reads what has come at those that are `ready`; gives the requests that are complete, with
+    /// the socket that is to be closed when they have been met.
+    pub(super) fn read(&mut self, ready: &[bool]) -> Vec<(Fd, Control)> {
+        let mut complete = Vec::new();
+        let mut kept = Vec::new();
+        for (index, mut request) in self.open.drain(..).enumerate() {
+            if !ready.get(index).copied().unwrap_or(false) {
+                kept.push(request);
+                continue;
+            }
+            match request.read() {
+                Read::More => kept.push(request),
+                Read::Whole(control) => complete.push((request.socket, control)),
+                Read::Nonsense => {}
+            }
+        }
+        self.open = kept;
+        complete
+    }
+}
+
+impl Request {
+    fn read(&mut self) -> Read {
+        let mut buffer = [0; 1024];
+        match file::read(self.socket.borrow(), &mut buffer) {
+            Ok(got) if got > 0 && self.text.len() + got <= LIMIT => {
+                self.text.extend_from_slice(&buffer[..got]);
+            }
+            Err(Errno(libc::EAGAIN | libc::EINTR)) => return Read::More,
+            // the end before the end of the object, or too much
+            _ => return Read::Nonsense,
+        }
+        // a client waits for our answer and does not end its side: the object ends itself
+        let mut objects = serde_json::Deserializer::from_slice(&self.text).into_iter::<Control>();
+        match objects.next() {
+            Some(Ok(control)) => Read::Whole(control),
+            Some(Err(error)) if !error.is_eof() => {
+                let _ = socket::send_some(self.socket.borrow(), refusal(&error).as_bytes());
+                Read::Nonsense
+            }
+            _ => Read::More,
+        }
+    }
+}
+
+/// What a client reads before its connection is closed when a request has not been met.
+pub(super) fn refusal(error: &impl alloc::string::ToString) -> alloc::string::String {
+    let mut text = serde_json::json!({ "error": error.to_string() }).to_string();
+    text.push('\n');
+    text
+}

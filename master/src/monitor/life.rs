@@ -1,0 +1,428 @@
+//! The one loop of a monitor, from the container's creation to its end.
+
+use super::attach::{Attach, Interest};
+use super::confine::{self, Needs};
+use super::control::{Requests, refusal};
+use super::keeper::{Keeper, Progress};
+use super::log::Log;
+use super::output::{Found, Output, ROOM};
+use super::record::Stream;
+use super::{ATTACH, CONTROL, LOG, address};
+use crate::monitor::lines::Rest;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use kickstage_config::control::Control;
+use kickstage_config::monitored::{LogFailure, Monitored};
+use kickstage_config::plan::LogOptions;
+use kickstage_config::record::CgroupDir;
+use kickstage_config::state::Status;
+use kickstage_config::watch::Watch;
+use kickstage_config::{Context, Error, Level, Report, Result, Role, Text, Timestamp};
+use kickstage_sys::file::{self, Entry};
+use kickstage_sys::memory::Pages;
+use kickstage_sys::poll::{Wait, poll};
+use kickstage_sys::process::{self, Exit};
+use kickstage_sys::{Errno, Fd, FdRef, identity, signal, socket, tty};
+
+/// After so many milliseconds without any event memory is given back, and the beginning of a
+/// line is written as what it is.
+const QUIET: i32 = 1000;
+
+/// Our ends of the container's standard streams.
+pub enum Streams {
+    /// The other end of its terminal.
+    Terminal(Fd),
+    /// Pipes.
+    Pipes {
+        /// To write to.
+        stdin: Fd,
+        /// stdout and stderr.
+        outputs: [Fd; 2],
+    },
+}
+
+/// How to wait when nothing has happened for a while.
+pub type AtRest = fn(&mut [Wait<'_>]) -> kickstage_sys::Result<bool>;
+
+/// A container's life, as its monitor lives it.
+pub struct Life<K> {
+    keeper: K,
+    process: Fd,
+    cgroups: Vec<CgroupDir>,
+    private_pids: bool,
+    pid_file: Option<Text>,
+    state_root: Text,
+    report: Report,
+    terminal: Option<Fd>,
+    outputs: Vec<Output>,
+    log: Log,
+    log_path: Text,
+    attach: Attach,
+    requests: Requests,
+    signals: Fd,
+    buffer: Pages,
+    /// Something has happened since memory was given back.
+    busy: bool,
+    status: Status,
+    monitored: Monitored,
+}
+
+/// What poll has found.
+struct Events {
+    signals: bool,
+    process: bool,
+    outputs: Vec<bool>,
+    room: bool,
+    channel: bool,
+    visitors: bool,
+    requests: bool,
+    /// Each visitor: whether it speaks, whether it is gone.
+    clients: Vec<(bool, bool)>,
+    open_requests: Vec<bool>,
+}
+
+impl<K: Keeper> Life<K> {
+    /// Everything that can fail, before anybody relies on it.
+    pub fn new(watch: &Watch, process: Fd, streams: Streams, keeper: K) -> Result<Self> {
+        let options = &watch.monitoring.log;
+        let log_path = log_path(options, &keeper);
+        let log = Log::open(&log_path, options)?;
+        let listen = |name| {
+            let _ = file::unlink(keeper.dir(), name, Entry::File);
+            socket::listen(address(keeper.dir(), name).as_bytes())
+                .during_on(Role::Master, "listen at", name.to_string_lossy())
+        };
+        let (visitors, requests) = (listen(ATTACH)?, listen(CONTROL)?);
+        let connected = connect(streams).during(Role::Master, "prepare the container's streams")?;
+        let (stdin, outputs, terminal) = connected;
+        let own = process::own_pid();
+        let mark = process::pidfd(own).and_then(|pidfd| identity::of(pidfd.borrow(), own));
+        let place = |name: &core::ffi::CStr| format!("{}/{}", keeper.path(), name.to_string_lossy());
+        let monitored = Monitored {
+            pid: own,
+            process: mark.during(Role::Master, "identify the monitor")?.into(),
+            attach_socket: place(ATTACH),
+            control_socket: place(CONTROL),
+            log_path: log_path.clone(),
+            log_format: options.format,
+            log_kept: options.kept,
+            terminal: terminal.is_some(),
+            created_at: Timestamp::now(),
+            started_at: None,
+            finished_at: None,
+            exit_code: None,
+            exit_desc: alloc::string::String::new(),
+            log_failure: None,
+        };
+        signal::block_all().during(Role::Master, "block signals")?;
+        let mut life = Self {
+            attach: Attach::new(visitors, stdin, terminal.is_some()),
+            requests: Requests::new(requests),
+            signals: signal::reader().during(Role::Master, "read signals")?,
+            buffer: Pages::new(ROOM).during(Role::Master, "make room for output")?,
+            cgroups: watch.cgroups.clone(),
+            private_pids: watch.private_pids,
+            pid_file: watch.pid_file.clone(),
+            state_root: watch.state_root.clone(),
+            report: watch.report.clone(),
+            busy: true,
+            status: Status::Created,
+            process,
+            terminal,
+            outputs,
+            log,
+            log_path,
+            monitored,
+            keeper,
+        };
+        life.store()?;
+        Ok(life)
+    }
+
+    /// Until the end of the container, which is told before this returns.
+    pub fn attend(&mut self, at_rest: AtRest) -> Result<Exit> {
+        let runs = self.keeper.channel().is_none();
+        if runs {
+            self.begun();
+        }
+        self.keeper.ready()?;
+        if runs {
+            self.confine();
+        }
+        loop {
+            let Some(events) = self.wait(at_rest)? else {
+                self.rest();
+                continue;
+            };
+            self.busy = true;
+            if events.signals {
+                self.forward()?;
+            }
+            self.read_outputs(&events.outputs);
+            self.serve(&events);
+            if events.channel {
+                self.advance();
+            }
+            if events.process {
+                return self.end();
+            }
+        }
+    }
+
+    /// Waits for whatever comes first; `None`: nothing has come in time.
+    fn wait(&self, at_rest: AtRest) -> Result<Option<Events>> {
+        let or_nothing = |fd: Option<_>| fd.map_or(Wait::nothing(), Wait::readable);
+        let mut table = vec![
+            Wait::readable(self.signals.borrow()),
+            Wait::readable(self.process.borrow()),
+            self.attach.waiting_for_room().map_or(Wait::nothing(), Wait::writable),
+            or_nothing(self.keeper.channel()),
+            Wait::readable(self.attach.listener()),
+            Wait::readable(self.requests.listener()),
+        ];
+        let fixed = table.len();
+        table.extend(self.outputs.iter().map(|output| or_nothing(output.source())));
+        let clients = table.len();
+        table.extend(self.attach.clients().map(|(client, interest)| match interest {
+            Interest::Input => Wait::readable(client),
+            Interest::End => Wait::hung_up(client),
+        }));
+        let requests = table.len();
+        table.extend(self.requests.open().map(Wait::readable));
+        let waited = if self.busy { poll(&mut table, QUIET) } else { at_rest(&mut table) };
+        if !waited.during(Role::Master, "wait for the container")? {
+            return Ok(None);
+        }
+        let all = |part: &[Wait<'_>]| part.iter().map(Wait::happened).collect();
+        let client = |wait: &Wait<'_>| (wait.has_input(), wait.has_hung_up());
+        Ok(Some(Events {
+            signals: table[0].happened(),
+            process: table[1].happened(),
+            room: table[2].happened(),
+            channel: table[3].happened(),
+            visitors: table[4].happened(),
+            requests: table[5].happened(),
+            outputs: all(&table[fixed..clients]),
+            clients: table[clients..requests].iter().map(client).collect(),
+            open_requests: all(&table[requests..]),
+        }))
+    }
+
+    /// Nothing is going on: what a busy monitor needs, an idle one does not.
+    fn rest(&mut self) {
+        for output in self.outputs.iter_mut().filter(|output| output.has_begun()) {
+            output.write_begun(&mut self.log, Rest::Write);
+        }
+        self.note_log_failure();
+        self.log.rest();
+        self.attach.rest();
+        // it is only a matter of memory
+        let _ = self.buffer.release();
+        self.busy = false;
+    }
+
+    /// Every signal is the container's, but for those that are about us.
+    fn forward(&self) -> Result<()> {
+        while let Some(number) =
+            signal::next(self.signals.borrow()).during(Role::Master, "read a signal")?
+        {
+            if !matches!(number, libc::SIGCHLD | libc::SIGPIPE | libc::SIGXFSZ) {
+                // one that has ended needs no signal
+                let _ = process::signal(self.process.borrow(), number);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_outputs(&mut self, ready: &[bool]) {
+        for (output, ready) in self.outputs.iter_mut().zip(ready) {
+            if *ready {
+                output.read(&mut self.buffer, &mut self.log, |bytes| self.attach.show(bytes));
+            }
+        }
+        if self.monitored.log_failure.is_none() {
+            self.note_log_failure();
+        }
+    }
+
+    /// Visitors and requests.
+    fn serve(&mut self, events: &Events) {
+        if events.room {
+            self.attach.pass_on();
+        }
+        for (index, (speaks, gone)) in events.clients.iter().enumerate() {
+            if *speaks || *gone {
+                self.attach.listen_to(index, *speaks, *gone);
+            }
+        }
+        let gone: Vec<bool> = events.clients.iter().map(|(speaks, gone)| *gone && !speaks).collect();
+        self.attach.forget(&gone);
+        for (socket, control) in self.requests.read(&events.open_requests) {
+            if let Err(error) = self.meet(control) {
+                let _ = socket::send_some(socket.borrow(), refusal(&error).as_bytes());
+            }
+        }
+        if events.visitors {
+            self.attach.welcome();
+        }
+        if events.requests {
+            self.requests.welcome();
+        }
+    }
+
+    /// Does what is asked for, in the order of the protocol's keys.
+    fn meet(&mut self, control: Control) -> Result<()> {
+        if let Some(size) = control.console_size {
+            let terminal = self.terminal.as_ref().ok_or_else(|| {
+                Error::new(Role::Master, "resize").because("the container has no terminal")
+            })?;
+            let size = tty::Size { height: size.height, width: size.width };
+            tty::set_size(terminal.borrow(), size).during(Role::Master, "resize the terminal")?;
+        }
+        if control.reopen_log {
+            self.log.reopen()?;
+        }
+        if control.start_container {
+            self.keeper.start()?;
+            while self.keeper.channel().is_some() {
+                self.advance();
+            }
+        }
+        if control.pause {
+            self.keeper.pause()?;
+            self.become_and_store(Status::Paused);
+        }
+        if control.resume {
+            self.keeper.resume()?;
+            self.become_and_store(Status::Running);
+        }
+        Ok(())
+    }
+
+    /// The created container has said something, or its exec has.
+    fn advance(&mut self) {
+        match self.keeper.progress() {
+            Progress::Waiting => {}
+            Progress::Begun => {
+                self.begun();
+                self.confine();
+            }
+            Progress::Failed(reason) => self.monitored.exit_desc = reason,
+        }
+    }
+
+    /// The program runs.
+    fn begun(&mut self) {
+        self.monitored.started_at = Some(Timestamp::now());
+        self.become_and_store(Status::Running);
+    }
+
+    /// From here on the monitor needs little.
+    fn confine(&self) {
+        let needs = Needs {
+            state_root: &self.state_root,
+            dir: self.keeper.path(),
+            log: &self.log_path,
+            pid_file: self.pid_file.as_ref(),
+            cgroups: &self.cgroups,
+        };
+        if let Err(error) = confine::confine(&needs) {
+            self.report.line(Level::Warning, &error.to_string());
+        }
+    }
+
+    fn become_and_store(&mut self, status: Status) {
+        self.status = status;
+        if let Err(error) = self.store() {
+            // the kernel still knows; the container goes on
+            self.report.line(Level::Warning, &error.to_string());
+        }
+    }
+
+    fn store(&mut self) -> Result<()> {
+        self.keeper.changed(self.status, &self.monitored)
+    }
+
+    fn note_log_failure(&mut self) {
+        let Some(failure) = self.log.failure() else { return };
+        let failure =
+            LogFailure { reason: failure.errno.to_string(), lost_bytes: failure.lost };
+        if self.monitored.log_failure.as_ref() != Some(&failure) {
+            self.monitored.log_failure = Some(failure);
+            self.become_and_store(self.status);
+        }
+    }
+
+    /// The container has ended: its last words, what it leaves behind, and how it ended.
+    fn end(&mut self) -> Result<Exit> {
+        if self.keeper.channel().is_some() {
+            self.advance();
+        }
+        let exit = process::wait(self.process.borrow()).during(Role::Master, "wait")?;
+        for output in &mut self.outputs {
+            let mut show = |bytes: &[u8]| self.attach.show(bytes);
+            while output.read(&mut self.buffer, &mut self.log, &mut show) == Found::Something {}
+            output.write_begun(&mut self.log, Rest::End);
+        }
+        self.clear_up();
+        self.note_log_failure();
+        self.monitored.finished_at = Some(Timestamp::now());
+        let (code, words) = match exit {
+            _ if !self.monitored.exit_desc.is_empty() => (255, None),
+            Exit::Signal(number) => (exit.status(), Some(format!("killed by signal {number}"))),
+            Exit::Code(_) => (exit.status(), None),
+        };
+        self.monitored.exit_code = Some(code);
+        self.monitored.exit_desc.extend(words);
+        self.become_and_store(Status::Stopped);
+        for name in [ATTACH, CONTROL] {
+            let _ = file::unlink(self.keeper.dir(), name, Entry::File);
+        }
+        Ok(exit)
+    }
+
+    fn clear_up(&self) {
+        let warn = |error: &Error| self.report.line(Level::Warning, &error.to_string());
+        if !self.private_pids && let Err(error) = kickstage_cgroups::kill_all(&self.cgroups) {
+            warn(&error);
+        }
+        // delete does it again: what is left is not lost
+        if let Err(error) = kickstage_cgroups::remove(&self.cgroups) {
+            warn(&error);
+        }
+        if let Some(path) = &self.pid_file {
+            match file::unlink(FdRef::CWD, path, Entry::File) {
+                Ok(()) | Err(Errno(libc::ENOENT)) => {}
+                Err(errno) => warn(&Error::new(Role::Master, "remove").on(path).errno(errno)),
+            }
+        }
+    }
+}
+
+/// Ours, and beside the sockets if none is named.
+fn log_path(options: &LogOptions, keeper: &impl Keeper) -> Text {
+    let own = || format!("{}/{}", keeper.path(), LOG.to_string_lossy());
+    let path = options.path.clone().or_else(|| Text::new(own()).ok());
+    path.expect("a path of ours has no NUL")
+}
+
+/// Input, outputs, and the terminal if it is one; nothing waits on any of them.
+fn connect(streams: Streams) -> kickstage_sys::Result<(Fd, Vec<Output>, Option<Fd>)> {
+    match streams {
+        Streams::Terminal(terminal) => {
+            file::never_wait(terminal.borrow())?;
+            let output = Output::new(Stream::Stdout, terminal.duplicate()?);
+            Ok((terminal.duplicate()?, vec![output], Some(terminal)))
+        }
+        Streams::Pipes { stdin, outputs: [stdout, stderr] } => {
+            for pipe in [&stdin, &stdout, &stderr] {
+                file::never_wait(pipe.borrow())?;
+            }
+            let outputs =
+                vec![Output::new(Stream::Stdout, stdout), Output::new(Stream::Stderr, stderr)];
+            Ok((stdin, outputs, None))
+        }
+    }
+}
