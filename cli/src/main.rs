@@ -10,6 +10,7 @@ mod completions;
 mod definition;
 mod global;
 mod help;
+mod logs;
 mod man;
 mod signals;
 mod stage_image;

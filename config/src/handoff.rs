@@ -130,6 +130,14 @@ pub fn seal<T: Serialize>(value: &T, form: Form) -> Result<Fd> {
         .map_err(|errno| Error::new(Role::Starter, "seal the handoff").errno(errno))
 }
 
+/// The same for who stays: nothing of the file does.
+pub fn take<T: DeserializeOwned>(raw: i32) -> Result<T> {
+    let failed = |errno| Error::new(Role::Starter, "read the handoff").on(raw).errno(errno);
+    let fd = Fd::inherit(raw).map_err(failed)?;
+    file::rewind(fd.borrow()).map_err(failed)?;
+    decode(&file::read_all(fd.borrow(), LIMIT).map_err(failed)?)
+}
+
 /// Takes a value out of the file that was inherited as number `raw`. A memory file must be
 /// sealed; a plain file is read once, into private memory.
 pub fn open<T: DeserializeOwned>(raw: i32) -> Result<T> {

@@ -59,8 +59,7 @@ impl Container {
         signal::block_all().during(Role::Master, "block signals")?;
         let process = self.process()?;
         let terminal = Terminal::connect(visit.streams, self.far(&visit.monitored)?)?;
-        let mut terminal =
-            if input == Input::None { terminal.without_input() } else { terminal };
+        let mut terminal = if input == Input::None { terminal.without_input() } else { terminal };
         let signals = signal::reader().during(Role::Master, "read signals")?;
         while terminal.is_open() {
             let waits = terminal.waits();

@@ -1,8 +1,8 @@
 //! Making a container, step by step.
 
 use crate::cleanup::Existing;
-use crate::{foreground, resident};
 use crate::store::StateDir;
+use crate::{foreground, resident};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;

@@ -55,7 +55,11 @@ pub(crate) fn watch(child: FdRef<'_>, terminal: Option<Fd>) -> Result<()> {
 }
 
 /// Every signal is the container's, but for those that are about us.
-pub(crate) fn forward(reader: FdRef<'_>, child: FdRef<'_>, terminal: Option<&Terminal>) -> Result<()> {
+pub(crate) fn forward(
+    reader: FdRef<'_>,
+    child: FdRef<'_>,
+    terminal: Option<&Terminal>,
+) -> Result<()> {
     while let Some(number) = signal::next(reader).during(Role::Master, "read a signal")? {
         match number {
             libc::SIGCHLD | libc::SIGPIPE => {}

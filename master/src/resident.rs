@@ -28,8 +28,8 @@ pub(crate) fn run(
     match process::fork(0, None).during(Role::Master, "become a daemon")? {
         Forked::Parent(..) => {
             drop(theirs);
-            let (word, _) = socket::receive(ours.borrow(), 16)
-                .during(Role::Master, "wait for the monitor")?;
+            let (word, _) =
+                socket::receive(ours.borrow(), 16).during(Role::Master, "wait for the monitor")?;
             Ok(i32::from(word.is_empty()))
         }
         Forked::Child => {
@@ -141,7 +141,7 @@ fn execute(watch: &Watch, assembly: &Assembly) -> Error {
                 .during(Role::Master, "pass descriptors on")?;
         }
         let number = CString::new(format!("{}", handoff.raw())).expect("digits have no NUL");
-        // the name is for those who look for it with ps
+        // the container's name is for those who look for it with ps
         let args = [
             c"kickstage".as_ptr(),
             c"monitor".as_ptr(),

@@ -2,8 +2,8 @@
 
 use crate::container::{Container, not_running};
 use kickstage_config::{Context, Result, Role};
-use kickstage_sys::poll::{Wait, poll};
 use kickstage_sys::Fd;
+use kickstage_sys::poll::{Wait, poll};
 use kickstage_sys::process::{self, Exit};
 
 /// How long the parent of an ended process may take to reap it, in milliseconds. Only then does
@@ -35,7 +35,7 @@ impl Container {
     }
 
     /// Its monitor's process, if it is there.
-    pub(crate) fn monitor(&self) -> Result<Option<Fd>> {
+    pub fn monitor(&self) -> Result<Option<Fd>> {
         match self.monitored()? {
             Some(monitored) if monitored.exit_code.is_none() => {
                 self.alive(monitored.pid, monitored.process)

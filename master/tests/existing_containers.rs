@@ -105,6 +105,7 @@ fn record(id: &str, pid: i32) -> Record {
         owner_uid: process::effective_uid(),
         annotations: [("key".to_owned(), "\"value\"\n".to_owned())].into(),
         freezer: None,
+        monitored: false,
         cgroups: Vec::new(),
         poststart: Vec::new(),
         poststop: Vec::new(),

@@ -1,33 +1,51 @@
-//! The memory of programs that live for milliseconds, or wait in a loop that allocates nothing.
+//! The memory of programs that live for milliseconds, or for long with little.
 //!
 //! Handed out from the front to the back of a region; what is given back is kept by size and
-//! handed out again, and never returned to the kernel. What counts is how many pages are
+//! handed out again, and never returned to the kernel. The first region is part of the program:
+//! its pages need no page tables of their own. What counts is how many pages are
 //! touched, since each costs a page fault and is charged to a cgroup, and how many system calls
-//! are made: one.
+//! are made: none.
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::ptr::null_mut;
 
-/// One region of address space; the kernel gives a page of it when it is touched.
+/// The region inside the program.
+const FIRST: usize = if cfg!(test) { 64 << 10 } else { 1 << 20 };
+
+/// One further region of address space; the kernel gives a page of it when it is touched.
 const REGION: usize = 64 << 20;
 
-/// Blocks are multiples of this, so that any of them holds a link and is aligned for most.
+/// Blocks are multiples of this, so that any of them holds a [`Free`] and is aligned for most.
 const GRAIN: usize = 16;
+
+const PAGE: usize = 4096;
+
+/// A search for a block that fits looks at so many: what is asked for again and again has but
+/// few sizes.
+const TRIES: usize = 4;
+
+/// What a block is while nobody has it.
+#[derive(Clone, Copy)]
+struct Free {
+    /// Address of the next one in its list.
+    next: usize,
+    /// Its bytes.
+    size: usize,
+}
 
 /// A block of 2^n to 2^(n+1) - 1 bytes is kept in list n.
 const LISTS: usize = usize::BITS as usize;
 
 /// A global allocator.
+#[repr(C, align(4096))]
 pub struct Arena {
-    /// Where the last region begins.
-    start: Cell<usize>,
-    /// Requests go to the C library instead.
-    retired: Cell<bool>,
     next: Cell<usize>,
     end: Cell<usize>,
     /// The first free block of each list; it begins with the address of the next one.
     free: [Cell<usize>; LISTS],
+    /// Last: it begins in the page of the rest.
+    first: UnsafeCell<[u8; FIRST]>,
 }
 
 // SAFETY: whoever makes one has promised that there is one thread.
@@ -38,24 +56,49 @@ impl Arena {
     ///
     /// # Safety
     /// The program that uses it never starts a thread.
+    #[expect(clippy::large_stack_arrays, reason = "it is made at compile time")]
     pub const unsafe fn new() -> Self {
         Self {
-            start: Cell::new(0),
-            retired: Cell::new(false),
             next: Cell::new(0),
             end: Cell::new(0),
             free: [const { Cell::new(0) }; LISTS],
+            first: UnsafeCell::new([0; FIRST]),
         }
     }
 
-    /// For a program that turns out to stay: from now on memory is the C library's, which gives
-    /// it back. What has been handed out before stays valid, and is never used again.
-    pub fn retire(&self) {
-        self.retired.set(true);
+    /// A further region with room for so many bytes, or the first one. `false`: the kernel
+    /// refused.
+    fn extend(&self, room: usize) -> bool {
+        if self.end.get() != 0 || room > FIRST {
+            return self.map(room);
+        }
+        let start = self.first.get() as usize;
+        self.next.set(start);
+        self.end.set(start + FIRST);
+        true
     }
 
-    fn has(&self, block: *mut u8) -> bool {
-        (self.start.get()..self.end.get()).contains(&(block as usize))
+    /// Gives the pages back that lie behind everything that is in use, and those inside of large
+    /// blocks that nobody has: for a program that is about to wait for long (madvise(2)).
+    pub fn trim(&self) {
+        let release = |start: usize, end: usize| {
+            let (start, end) = (start.next_multiple_of(PAGE), end & !(PAGE - 1));
+            if start < end {
+                // SAFETY: whole pages of private memory that nobody has; what they hold next is
+                // not expected to be anything.
+                unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_DONTNEED) };
+            }
+        };
+        release(self.next.get(), self.end.get());
+        for list in &self.free[PAGE.ilog2() as usize..] {
+            let mut block = list.get();
+            while block != 0 {
+                // SAFETY: a block of a list begins with this, and nobody else has it.
+                let free = unsafe { *(block as *const Free) };
+                release(block + size_of::<Free>(), block + free.size);
+                block = free.next;
+            }
+        }
     }
 
     /// Maps a region with room for so many bytes. `false`: the kernel refused.
@@ -70,7 +113,6 @@ impl Arena {
         if start == libc::MAP_FAILED {
             return false;
         }
-        self.start.set(start as usize);
         self.next.set(start as usize);
         self.end.set(start as usize + size);
         true
@@ -87,12 +129,37 @@ impl Arena {
                 }
                 _ => {
                     let room = size.checked_add(align);
-                    if !room.is_some_and(|room| self.map(room)) {
+                    if !room.is_some_and(|room| self.extend(room)) {
                         return null_mut();
                     }
                 }
             }
         }
+    }
+}
+
+impl Arena {
+    /// Takes a block of at least so many bytes off a list.
+    fn take(&self, list: usize, size: usize) -> Option<usize> {
+        let mut previous: Option<usize> = None;
+        let mut block = self.free.get(list)?.get();
+        for _ in 0..TRIES {
+            if block == 0 {
+                return None;
+            }
+            // SAFETY: a block of a list begins with this, and nobody else has it.
+            let free = unsafe { *(block as *const Free) };
+            if free.size >= size {
+                match previous {
+                    None => self.free[list].set(free.next),
+                    // SAFETY: as above.
+                    Some(previous) => unsafe { (*(previous as *mut Free)).next = free.next },
+                }
+                return Some(block);
+            }
+            (previous, block) = (Some(block), free.next);
+        }
+        None
     }
 }
 
@@ -107,30 +174,18 @@ fn rounded(size: usize) -> Option<usize> {
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(size) = rounded(layout.size()) else { return null_mut() };
-        if self.retired.get() {
-            // SAFETY: any size is allowed, and the alignment is a power of two.
-            return unsafe { libc::memalign(layout.align().max(GRAIN), size).cast() };
+        if layout.align() <= GRAIN {
+            // in the list of its own size some blocks may be smaller; in the next one none is
+            let list = size.ilog2() as usize;
+            let found = self.take(list, size).or_else(|| self.take(list + 1, size));
+            if let Some(block) = found {
+                return block as *mut u8;
+            }
         }
-        // the first list all of whose blocks are large enough
-        let list = size.next_power_of_two().ilog2() as usize;
-        let block = self.free[list].get();
-        if block == 0 || layout.align() > GRAIN {
-            return self.cut(size, layout.align().max(GRAIN));
-        }
-        // SAFETY: a block of a list begins with a link, and nobody else has it.
-        let next = unsafe { *(block as *const usize) };
-        self.free[list].set(next);
-        block as *mut u8
+        self.cut(size, layout.align().max(GRAIN))
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if self.retired.get() {
-            if !self.has(block) {
-                // SAFETY: it is none of ours, so the C library has handed it out.
-                unsafe { libc::free(block.cast()) };
-            }
-            return;
-        }
         let Some(size) = rounded(layout.size()) else { return };
         if block as usize + size == self.next.get() {
             self.next.set(block as usize);
@@ -138,7 +193,7 @@ unsafe impl GlobalAlloc for Arena {
         }
         let list = &self.free[size.ilog2() as usize];
         // SAFETY: the caller gives the block back; it has a grain at least, and is aligned to one.
-        unsafe { *(block as usize as *mut usize) = list.get() };
+        unsafe { *(block as usize as *mut Free) = Free { next: list.get(), size } };
         list.set(block as usize);
     }
 
@@ -147,7 +202,7 @@ unsafe impl GlobalAlloc for Arena {
             return null_mut();
         };
         let start = block as usize;
-        let is_last = start + old == self.next.get() && !self.retired.get();
+        let is_last = start + old == self.next.get();
         if old == new {
             return block;
         }
@@ -234,20 +289,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_handed_out_before_it_retired_stays_valid() {
+    fn what_comes_and_goes_in_the_same_sizes_needs_no_more_memory() {
         // SAFETY: this test has one thread, and nobody else knows the arena.
         let arena = unsafe { Arena::new() };
-        let mut early = Block::new(&arena, 100, 8, 1);
-        arena.retire();
-        let late = Block::new(&arena, 100, 64, 2);
-        assert!(arena.has(early.start) && !arena.has(late.start));
-        // SAFETY: it is ours; the new size is not zero.
-        early.start = unsafe { arena.realloc(early.start, early.layout, 5000) };
-        early.check();
-        for block in [early, late] {
-            // SAFETY: it is ours, and used no more.
-            unsafe { arena.dealloc(block.start, block.layout) };
-        }
+        let sizes = [48, 24, 200, 1000, 16, 72];
+        let round = || {
+            let blocks: Vec<Block> =
+                sizes.iter().map(|size| Block::new(&arena, *size, 8, 1)).collect();
+            for block in blocks {
+                // SAFETY: it is ours, and used no more.
+                unsafe { arena.dealloc(block.start, block.layout) };
+            }
+        };
+        (0..10).for_each(|_| round());
+        let before = arena.next.get();
+        (0..1000).for_each(|_| round());
+        assert_eq!(arena.next.get(), before);
     }
 
     #[test]
@@ -258,7 +315,7 @@ mod tests {
         let _second = Block::new(&arena, 100, 8, 2);
         // SAFETY: it is ours, and used no more.
         unsafe { arena.dealloc(first.start, first.layout) };
-        assert_eq!(Block::new(&arena, 60, 8, 3).start, first.start);
+        assert_eq!(Block::new(&arena, 100, 8, 3).start, first.start);
         let large = Block::new(&arena, REGION + 1, 8, 4);
         large.check();
     }

@@ -403,6 +403,12 @@ fn set_status_flags(fd: FdRef<'_>, flags: i32) -> Result<()> {
     check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_SETFL, flags) })).map(drop)
 }
 
+/// Reads begin at the front again (lseek(2)).
+pub fn rewind(file: FdRef<'_>) -> Result<()> {
+    // SAFETY: only the offset of an open file changes.
+    check(unsafe { libc::lseek(file.raw(), 0, libc::SEEK_SET) }).map(drop)
+}
+
 /// Makes a file so long (ftruncate(2)).
 pub fn truncate(file: FdRef<'_>, size: u64) -> Result<()> {
     // SAFETY: only a file's size changes.

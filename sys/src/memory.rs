@@ -1,8 +1,10 @@
 //! Memory that a long-lived process can do without between two uses.
 
 use crate::{Result, check};
+use alloc::alloc::{Layout, dealloc, handle_alloc_error};
 use core::ops::{Deref, DerefMut};
-use core::ptr::null_mut;
+
+const PAGE: u64 = 4096;
 
 /// A buffer whose pages come when they are touched and go when they are released.
 #[derive(Debug)]
@@ -12,21 +14,34 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Address space for `size` bytes (mmap(2)).
-    pub fn new(size: usize) -> Result<Self> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new private mapping.
-        let start = unsafe { libc::mmap(null_mut(), size, access, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(crate::Errno::last());
+    /// Memory for `size` bytes, a multiple of the page size, from the program's allocator.
+    ///
+    /// # Panics
+    /// When there is no memory at all.
+    pub fn new(size: usize) -> Self {
+        let layout = Self::layout(size);
+        // SAFETY: the size is not zero.
+        let start = unsafe { alloc::alloc::alloc(layout) };
+        if start.is_null() {
+            handle_alloc_error(layout);
         }
-        Ok(Self { start: start.cast(), size })
+        let mut pages = Self { start, size };
+        // zeroes, without touching any page
+        if pages.release().is_err() {
+            // SAFETY: the memory has that size, and is ours.
+            unsafe { start.write_bytes(0, size) };
+        }
+        pages
+    }
+
+    fn layout(size: usize) -> Layout {
+        assert!(size > 0 && size.is_multiple_of(PAGE as usize), "whole pages");
+        Layout::from_size_align(size, PAGE as usize).expect("a size that exists")
     }
 
     /// Gives the pages back; the bytes are zero again (madvise(2), `MADV_DONTNEED`).
     pub fn release(&mut self) -> Result<()> {
-        // SAFETY: the mapping is ours, and `self` is borrowed mutably.
+        // SAFETY: whole pages of private memory, which are ours, and `self` is borrowed mutably.
         let ret = unsafe { libc::madvise(self.start.cast(), self.size, libc::MADV_DONTNEED) };
         check(i64::from(ret)).map(drop)
     }
@@ -35,7 +50,7 @@ impl Pages {
 impl Deref for Pages {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        // SAFETY: the mapping has that size, is initialised with zeroes, and lives as long.
+        // SAFETY: the memory has that size, was zeroed, and lives as long.
         unsafe { core::slice::from_raw_parts(self.start, self.size) }
     }
 }
@@ -49,8 +64,8 @@ impl DerefMut for Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and used no more.
-        unsafe { libc::munmap(self.start.cast(), self.size) };
+        // SAFETY: it was allocated with this layout, and is used no more.
+        unsafe { dealloc(self.start, Self::layout(self.size)) };
     }
 }
 
@@ -71,7 +86,6 @@ pub(crate) fn release_program() {
     let read_only = |header: &&libc::Elf64_Phdr| {
         header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0
     };
-    const PAGE: u64 = 4096;
     // the code last: it is what goes on behind this
     for header in headers.iter().rev().filter(read_only) {
         let start = base.wrapping_add(header.p_vaddr);
@@ -85,13 +99,29 @@ pub(crate) fn release_program() {
     }
 }
 
+/// Gives back what the stack below its present end has grown to.
+#[inline]
+pub(crate) fn release_stack() {
+    /// What the calls that follow may need, left alone.
+    const NEAR: u64 = 4 << 10;
+    /// No start-up of ours has been deeper.
+    const DEPTH: u64 = 64 << 10;
+    let here = 0_u8;
+    let end = (&raw const here as u64 & !(PAGE - 1)) - NEAR;
+    // SAFETY: below the frames of this thread's calls nothing is alive; pages that are not
+    // mapped make the call fail without any effect on others.
+    unsafe {
+        libc::syscall(libc::SYS_madvise, end - DEPTH, DEPTH, i64::from(libc::MADV_DONTNEED));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn released_pages_are_zero_again() {
-        let mut pages = Pages::new(1 << 16).unwrap();
+        let mut pages = Pages::new(1 << 16);
         pages[100] = 7;
         pages.release().unwrap();
         assert!(pages.iter().all(|byte| *byte == 0));

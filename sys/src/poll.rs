@@ -60,6 +60,7 @@ impl<'a> Wait<'a> {
 /// own pages at the last moment, so that only the few that follow a wake-up stay.
 pub fn poll_at_rest(table: &mut [Wait<'_>]) -> Result<bool> {
     loop {
+        crate::memory::release_stack();
         crate::memory::release_program();
         // the same C function as just before: its page is there, that of poll is not
         // SAFETY: `Wait` has pollfd's layout; the slice's length is passed.

@@ -51,6 +51,7 @@ fn row<'a>(container: &'a Listed, owners: &mut Owners) -> Shown<'a> {
         created: summary.created.to_string(),
         annotations: some(&summary.annotations),
         owner,
+        monitored: None,
     }
 }
 

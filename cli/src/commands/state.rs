@@ -4,6 +4,7 @@ use super::{Layout, json, open, owners::Owners, print};
 use crate::arguments::Parsed;
 use crate::global::Global;
 use kickstage_config::Result;
+use kickstage_config::monitored::{LogFailure, Monitored};
 use kickstage_config::state::Status;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,6 +24,44 @@ pub(super) struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) annotations: Option<&'a BTreeMap<String, String>>,
     pub(super) owner: String,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(super) monitored: Option<Told>,
+}
+
+/// What a monitor tells; times as in the seed, in nanoseconds since 1970-01-01 00:00 UTC.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Told {
+    created_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    exit_desc: String,
+    attach_socket: String,
+    control_socket: String,
+    log_path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_failure: Option<LogFailure>,
+}
+
+impl From<Monitored> for Told {
+    fn from(monitored: Monitored) -> Self {
+        Self {
+            created_at: monitored.created_at.0,
+            started_at: monitored.started_at.map(|time| time.0),
+            finished_at: monitored.finished_at.map(|time| time.0),
+            exit_code: monitored.exit_code,
+            exit_desc: monitored.exit_desc,
+            attach_socket: monitored.attach_socket,
+            control_socket: monitored.control_socket,
+            log_path: monitored.log_path.to_string(),
+            log_failure: monitored.log_failure,
+        }
+    }
 }
 
 /// Nothing for nothing.
@@ -44,6 +83,7 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
         created: record.created.to_string(),
         annotations: some(&record.annotations),
         owner: Owners::default().name(record.owner_uid),
+        monitored: container.monitored()?.map(Told::from),
     };
     print(&json(&shown, Layout::Indented(b"  "))?)
 }

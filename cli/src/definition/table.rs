@@ -9,8 +9,8 @@ use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    attach, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor, plan, ps, spec, start, state,
-    update, wait,
+    attach, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor, plan,
+    ps, spec, start, state, update, wait,
 };
 
 const ID: Argument = Argument {

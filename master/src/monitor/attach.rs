@@ -69,8 +69,7 @@ impl Attach {
     pub(super) fn clients(&self) -> impl Iterator<Item = (FdRef<'_>, Interest)> {
         let may_speak = self.pending.is_empty() && !self.end_follows;
         self.clients.iter().map(move |client| {
-            let interest =
-                if client.speaks && may_speak { Interest::Input } else { Interest::End };
+            let interest = if client.speaks && may_speak { Interest::Input } else { Interest::End };
             (client.socket.borrow(), interest)
         })
     }

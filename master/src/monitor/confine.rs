@@ -4,6 +4,7 @@
 //! cgroups; and the system calls of the loop.
 
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
@@ -62,11 +63,12 @@ fn restrict_paths(needs: &Needs<'_>) -> core::result::Result<(), RulesetError> {
         | AccessFs::MakeReg
         | AccessFs::RemoveFile;
     let cgroup = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::WriteFile;
-    let mut rules = Vec::new();
-    rules.push((needs.dir.to_string(), own));
-    rules.push((parent(needs.log), own));
-    rules.push((needs.state_root.to_string(), AccessFs::ReadDir.into()));
-    rules.push(("/proc/sys/kernel/random/boot_id".into(), AccessFs::ReadFile.into()));
+    let mut rules = vec![
+        (needs.dir.to_string(), own),
+        (parent(needs.log), own),
+        (needs.state_root.to_string(), AccessFs::ReadDir.into()),
+        ("/proc/sys/kernel/random/boot_id".into(), AccessFs::ReadFile.into()),
+    ];
     rules.extend(needs.pid_file.map(|path| (parent(path), AccessFs::RemoveFile.into())));
     for dir in needs.cgroups {
         let path = alloc::format!("{}{}", dir.mount, dir.path);

@@ -70,6 +70,7 @@ pub struct Life<K> {
 }
 
 /// What poll has found.
+#[expect(clippy::struct_excessive_bools, reason = "one for each descriptor")]
 struct Events {
     signals: bool,
     process: bool,
@@ -91,15 +92,19 @@ impl<K: Keeper> Life<K> {
         let log = Log::open(&log_path, options)?;
         let listen = |name| {
             let _ = file::unlink(keeper.dir(), name, Entry::File);
-            socket::listen(address(keeper.dir(), name).as_bytes())
-                .during_on(Role::Master, "listen at", name.to_string_lossy())
+            socket::listen(address(keeper.dir(), name).as_bytes()).during_on(
+                Role::Master,
+                "listen at",
+                name.to_string_lossy(),
+            )
         };
         let (visitors, requests) = (listen(ATTACH)?, listen(CONTROL)?);
         let connected = connect(streams).during(Role::Master, "prepare the container's streams")?;
         let (stdin, outputs, terminal) = connected;
         let own = process::own_pid();
         let mark = process::pidfd(own).and_then(|pidfd| identity::of(pidfd.borrow(), own));
-        let place = |name: &core::ffi::CStr| format!("{}/{}", keeper.path(), name.to_string_lossy());
+        let place =
+            |name: &core::ffi::CStr| format!("{}/{}", keeper.path(), name.to_string_lossy());
         let monitored = Monitored {
             pid: own,
             process: mark.during(Role::Master, "identify the monitor")?.into(),
@@ -121,7 +126,7 @@ impl<K: Keeper> Life<K> {
             attach: Attach::new(visitors, stdin, terminal.is_some()),
             requests: Requests::new(requests),
             signals: signal::reader().during(Role::Master, "read signals")?,
-            buffer: Pages::new(ROOM).during(Role::Master, "make room for output")?,
+            buffer: Pages::new(ROOM),
             cgroups: watch.cgroups.clone(),
             private_pids: watch.private_pids,
             pid_file: watch.pid_file.clone(),
@@ -257,7 +262,8 @@ impl<K: Keeper> Life<K> {
                 self.attach.listen_to(index, *speaks, *gone);
             }
         }
-        let gone: Vec<bool> = events.clients.iter().map(|(speaks, gone)| *gone && !speaks).collect();
+        let gone: Vec<bool> =
+            events.clients.iter().map(|(speaks, gone)| *gone && !speaks).collect();
         self.attach.forget(&gone);
         for (socket, control) in self.requests.read(&events.open_requests) {
             if let Err(error) = self.meet(control) {
@@ -347,8 +353,7 @@ impl<K: Keeper> Life<K> {
 
     fn note_log_failure(&mut self) {
         let Some(failure) = self.log.failure() else { return };
-        let failure =
-            LogFailure { reason: failure.errno.to_string(), lost_bytes: failure.lost };
+        let failure = LogFailure { reason: failure.errno.to_string(), lost_bytes: failure.lost };
         if self.monitored.log_failure.as_ref() != Some(&failure) {
             self.monitored.log_failure = Some(failure);
             self.become_and_store(self.status);
@@ -385,7 +390,9 @@ impl<K: Keeper> Life<K> {
 
     fn clear_up(&self) {
         let warn = |error: &Error| self.report.line(Level::Warning, &error.to_string());
-        if !self.private_pids && let Err(error) = kickstage_cgroups::kill_all(&self.cgroups) {
+        if !self.private_pids
+            && let Err(error) = kickstage_cgroups::kill_all(&self.cgroups)
+        {
             warn(&error);
         }
         // delete does it again: what is left is not lost

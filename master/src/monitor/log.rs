@@ -1,21 +1,37 @@
 //! The file that a container's output is kept in.
 
 use super::lines::PIECE;
-use super::record::{Part, Records, Stream};
+use super::record::{Part, Records, Sink, Stream};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::mem;
+use core::ops::Range;
 use kickstage_config::plan::LogOptions;
 use kickstage_config::{Context, Error, LogFormat, Result, Role, Text, Timestamp};
 use kickstage_sys::file::{self, Resolve};
+use kickstage_sys::memory::Pages;
 use kickstage_sys::{Errno, Fd, FdRef};
 
 /// Records that are put together are written when there are so many bytes of them; JSON can make
 /// six bytes of one.
 const BATCH: usize = 64 << 10;
-const ROOM: usize = BATCH + 6 * PIECE + 1024;
+/// A multiple of the page size.
+const ROOM: usize = BATCH + 6 * PIECE + 4096;
+
+/// Records on their way to the file.
+struct Batch {
+    pages: Pages,
+    used: usize,
+}
+
+impl Sink for Batch {
+    /// There is room: see [`ROOM`].
+    fn put(&mut self, bytes: &[u8]) {
+        self.pages[self.used..][..bytes.len()].copy_from_slice(bytes);
+        self.used += bytes.len();
+    }
+}
 
 /// A log that takes whole records, or none of one.
 pub(super) struct Log {
@@ -27,7 +43,7 @@ pub(super) struct Log {
     kept: u32,
     format: LogFormat,
     records: Records,
-    out: Vec<u8>,
+    out: Batch,
     failure: Option<Failure>,
 }
 
@@ -44,9 +60,8 @@ pub(super) struct Failure {
 impl Log {
     /// Opens the file at an absolute path, or makes it.
     pub(super) fn open(path: &Text, options: &LogOptions) -> Result<Self> {
-        let failed = |errno| {
-            Error::new(Role::Master, "open the container's log").on(path).errno(errno)
-        };
+        let failed =
+            |errno| Error::new(Role::Master, "open the container's log").on(path).errno(errno);
         let (dir, name) = path.as_str().rsplit_once('/').unwrap_or((".", path.as_str()));
         let text = |part: &str| Text::new(part).expect("part of a Text, which has no NUL");
         let dir = if dir.is_empty() { text("/") } else { text(dir) };
@@ -63,7 +78,7 @@ impl Log {
             kept,
             format,
             records: Records::new(format),
-            out: Vec::new(),
+            out: Batch { pages: Pages::new(ROOM), used: 0 },
             failure: None,
         })
     }
@@ -80,34 +95,30 @@ impl Log {
 
     /// Takes a record; `flush` writes it.
     pub(super) fn add(&mut self, time: &str, stream: Stream, piece: (&[u8], Part)) {
-        if self.out.capacity() == 0 {
-            self.out.reserve_exact(ROOM);
-        }
         self.records.add(&mut self.out, time, stream, piece);
-        if self.out.len() >= BATCH {
+        if self.out.used >= BATCH {
             self.flush();
         }
     }
 
     /// Writes what has been taken, into another file where this one would grow too large.
     pub(super) fn flush(&mut self) {
-        let mut out = mem::take(&mut self.out);
-        let mut rest = &out[..];
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(self.fitting(rest));
-            if now.is_empty() {
+        let mut done = 0;
+        while done < self.out.used {
+            let fitting = self.fitting(&self.out.pages[done..self.out.used]);
+            if fitting == 0 {
                 self.rotate();
             }
-            self.write(now);
-            rest = later;
+            self.write(done..done + fitting);
+            done += fitting;
         }
-        out.clear();
-        self.out = out;
+        self.out.used = 0;
     }
 
     /// Gives its memory back.
     pub(super) fn rest(&mut self) {
-        self.out = Vec::new();
+        // it is only a matter of memory
+        let _ = self.out.pages.release();
     }
 
     /// What is missing, if anything.
@@ -161,16 +172,17 @@ impl Log {
         Ok(())
     }
 
-    /// Writes whole records; what could not be written is told as soon as something can.
-    fn write(&mut self, records: &[u8]) {
+    /// Writes whole records of the batch; what could not be written is told as soon as something
+    /// can.
+    fn write(&mut self, records: Range<usize>) {
         if let Some(failure) = self.failure.filter(|failure| failure.untold > 0) {
             let note = note(self.format, failure);
-            match self.put(&note) {
+            match put(&self.file, &mut self.size, &note) {
                 Ok(()) => self.failure = Some(Failure { untold: 0, ..failure }),
                 Err((errno, _)) => return self.lose(errno, records.len()),
             }
         }
-        if let Err((errno, lost)) = self.put(records) {
+        if let Err((errno, lost)) = put(&self.file, &mut self.size, &self.out.pages[records]) {
             self.lose(errno, lost);
         }
     }
@@ -180,26 +192,26 @@ impl Log {
         let more = |so_far: u64| so_far.saturating_add(bytes as u64);
         self.failure = Some(Failure { errno, lost: more(lost), untold: more(untold) });
     }
+}
 
-    /// All of it, or as many records as there is room for; then also what is left out.
-    fn put(&mut self, records: &[u8]) -> core::result::Result<(), (Errno, usize)> {
-        let mut done = 0;
-        while done < records.len() {
-            match file::write(self.file.borrow(), &records[done..]) {
-                Ok(written) => done += written,
-                Err(Errno(libc::EINTR)) => {}
-                Err(errno) => {
-                    let whole = memchr::memrchr(b'\n', &records[..done]).map_or(0, |end| end + 1);
-                    self.size += whole as u64;
-                    // half a record must not stay; a pipe can't be cut, and has no size
-                    let _ = file::truncate(self.file.borrow(), self.size);
-                    return Err((errno, records.len() - whole));
-                }
+/// Writes all of it, or as many records as there is room for; then also how much is left out.
+fn put(file: &Fd, size: &mut u64, records: &[u8]) -> core::result::Result<(), (Errno, usize)> {
+    let mut done = 0;
+    while done < records.len() {
+        match file::write(file.borrow(), &records[done..]) {
+            Ok(written) => done += written,
+            Err(Errno(libc::EINTR)) => {}
+            Err(errno) => {
+                let whole = memchr::memrchr(b'\n', &records[..done]).map_or(0, |end| end + 1);
+                *size += whole as u64;
+                // half a record must not stay; a pipe can't be cut, and has no size
+                let _ = file::truncate(file.borrow(), *size);
+                return Err((errno, records.len() - whole));
             }
         }
-        self.size += done as u64;
-        Ok(())
     }
+    *size += done as u64;
+    Ok(())
 }
 
 /// A record about records that are missing.

@@ -24,7 +24,6 @@ use alloc::vec::Vec;
 use kickstage_config::watch::{Stdio, Watch};
 use kickstage_config::{Context, Error, Report, Result, Role};
 use kickstage_sys::file;
-use kickstage_sys::poll::poll_at_rest;
 use kickstage_sys::process::{self, Exit};
 use kickstage_sys::{Fd, FdRef, socket};
 
@@ -40,7 +39,8 @@ const READY: &[u8] = b"r";
 
 /// Tells the waiting command that the container is there, and lets go of its streams.
 pub(crate) fn tell_ready(caller: &Fd) -> Result<()> {
-    let null = file::open_host(c"/dev/null", libc::O_RDWR).during(Role::Master, "open /dev/null")?;
+    let null =
+        file::open_host(c"/dev/null", libc::O_RDWR).during(Role::Master, "open /dev/null")?;
     socket::send(caller.borrow(), READY, None).during(Role::Master, "tell that all is ready")?;
     for stream in 0..=2 {
         file::place(null.borrow(), stream).during(Role::Master, "let go of the streams")?;
@@ -50,9 +50,9 @@ pub(crate) fn tell_ready(caller: &Fd) -> Result<()> {
 
 /// Stays with the container until its end, and gives how it ended. Takes over every descriptor
 /// that the process has: this is all that it does.
-pub fn monitor(watch: &Watch) -> Result<Exit> {
+pub fn monitor(watch: &Watch, at_rest: AtRest) -> Result<Exit> {
     match begin(watch) {
-        Ok(mut life) => life.attend(poll_at_rest),
+        Ok(mut life) => life.attend(at_rest),
         Err(error) => {
             give_up(watch);
             Err(error)

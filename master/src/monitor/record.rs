@@ -29,6 +29,18 @@ pub(crate) enum Part {
     Beginning,
 }
 
+/// Where records are put together.
+pub(crate) trait Sink {
+    /// Adds bytes.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Puts records together.
 pub(crate) struct Records {
     format: LogFormat,
@@ -44,7 +56,7 @@ impl Records {
     /// Adds a record to `out`. `time` is in RFC 3339's form.
     pub(crate) fn add(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut impl Sink,
         time: &str,
         stream: Stream,
         (text, part): (&[u8], Part),
@@ -54,9 +66,9 @@ impl Records {
                 let tag = if part == Part::Last { " F " } else { " P " };
                 for bytes in [time.as_bytes(), b" ", stream.name().as_bytes(), tag.as_bytes(), text]
                 {
-                    out.extend_from_slice(bytes);
+                    out.put(bytes);
                 }
-                out.push(b'\n');
+                out.put(b"\n");
             }
             LogFormat::Json => add_json(out, time, stream, (text, part)),
             LogFormat::Basic => self.add_basic(out, time, stream, (text, part)),
@@ -65,36 +77,50 @@ impl Records {
 
     fn add_basic(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut impl Sink,
         time: &str,
         stream: Stream,
         (text, part): (&[u8], Part),
     ) {
         if self.unfinished != Some(stream) {
             if self.unfinished.is_some() {
-                out.push(b'\n');
+                out.put(b"\n");
             }
             for bytes in [time, " ", stream.name(), " "] {
-                out.extend_from_slice(bytes.as_bytes());
+                out.put(bytes.as_bytes());
             }
         }
-        out.extend_from_slice(text);
+        out.put(text);
         self.unfinished = (part == Part::Beginning).then_some(stream);
         if part == Part::Last {
-            out.push(b'\n');
+            out.put(b"\n");
         }
     }
 }
 
 /// Bytes that are not UTF-8 become U+FFFD: JSON has no other way.
-fn add_json(out: &mut Vec<u8>, time: &str, stream: Stream, (text, part): (&[u8], Part)) {
+fn add_json(out: &mut impl Sink, time: &str, stream: Stream, (text, part): (&[u8], Part)) {
     for bytes in ["{\"time\":\"", time, "\",\"stream\":\"", stream.name(), "\",\"log\":"] {
-        out.extend_from_slice(bytes.as_bytes());
+        out.put(bytes.as_bytes());
     }
-    serde_json::to_writer(&mut *out, &String::from_utf8_lossy(text))
+    serde_json::to_writer(Writer(out), &String::from_utf8_lossy(text))
         .expect("a string is valid JSON, and memory takes it");
     let end: &[u8] = if part == Part::Last { b"}\n" } else { b",\"partial\":true}\n" };
-    out.extend_from_slice(end);
+    out.put(end);
+}
+
+/// What serde_json writes to.
+struct Writer<'a, S>(&'a mut S);
+
+impl<S: Sink> std::io::Write for Writer<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.put(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -134,10 +160,7 @@ mod tests {
     #[test]
     fn basic_ends_a_line_that_the_other_stream_interrupts() {
         let pieces = [PIECES[0], PIECES[2], PIECES[1]];
-        assert_eq!(
-            written(LogFormat::Basic, &pieces),
-            "T stdout a\nT stderr \nT stdout \"b\n"
-        );
+        assert_eq!(written(LogFormat::Basic, &pieces), "T stdout a\nT stderr \nT stdout \"b\n");
     }
 
     proptest! {
