@@ -21,7 +21,7 @@ pub(super) enum Rest {
 
 /// Writes the lines in `bytes` to the log; gives how many bytes they were.
 pub(super) fn write(log: &mut Log, stream: Stream, bytes: &[u8], rest: Rest) -> usize {
-    let time = Timestamp::now().to_string();
+    let head = log.head(&Timestamp::now().to_string(), stream);
     let mut done = 0;
     while done < bytes.len() {
         let ahead = &bytes[done..bytes.len().min(done + PIECE)];
@@ -34,7 +34,7 @@ pub(super) fn write(log: &mut Log, stream: Stream, bytes: &[u8], rest: Rest) -> 
                 Rest::End => (ahead.len(), Part::Last),
             },
         };
-        log.add(&time, stream, (&ahead[..length], part));
+        log.add(&head, (&ahead[..length], part));
         done += length;
         if length < ahead.len() && part == Part::Last {
             // the line end itself

@@ -1,7 +1,7 @@
 //! The file that a container's output is kept in.
 
 use super::lines::PIECE;
-use super::record::{Part, Records, Sink, Stream};
+use super::record::{Head, Part, Records, Sink, Stream};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::ToString;
@@ -93,9 +93,14 @@ impl Log {
         Ok(())
     }
 
+    /// What the records of one moment begin with.
+    pub(super) fn head(&self, time: &str, stream: Stream) -> Head {
+        self.records.head(time, stream)
+    }
+
     /// Takes a record; `flush` writes it.
-    pub(super) fn add(&mut self, time: &str, stream: Stream, piece: (&[u8], Part)) {
-        self.records.add(&mut self.out, time, stream, piece);
+    pub(super) fn add(&mut self, head: &Head, piece: (&[u8], Part)) {
+        self.records.add(&mut self.out, head, piece);
         if self.out.used >= BATCH {
             self.flush();
         }
@@ -221,8 +226,9 @@ fn note(format: LogFormat, failure: Failure) -> Vec<u8> {
         failure.untold, failure.errno
     );
     let mut out = Vec::new();
-    let time = Timestamp::now().to_string();
-    Records::new(format).add(&mut out, &time, Stream::Stderr, (text.as_bytes(), Part::Last));
+    let mut records = Records::new(format);
+    let head = records.head(&Timestamp::now().to_string(), Stream::Stderr);
+    records.add(&mut out, &head, (text.as_bytes(), Part::Last));
     out
 }
 

@@ -1,5 +1,6 @@
 //! The three forms of a line in the log.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use kickstage_config::LogFormat;
@@ -41,6 +42,13 @@ impl Sink for Vec<u8> {
     }
 }
 
+/// The beginning of all records of one moment and stream.
+pub(crate) struct Head {
+    stream: Stream,
+    whole: String,
+    part: String,
+}
+
 /// Puts records together.
 pub(crate) struct Records {
     format: LogFormat,
@@ -53,45 +61,41 @@ impl Records {
         Self { format, unfinished: None }
     }
 
-    /// Adds a record to `out`. `time` is in RFC 3339's form.
-    pub(crate) fn add(
-        &mut self,
-        out: &mut impl Sink,
-        time: &str,
-        stream: Stream,
-        (text, part): (&[u8], Part),
-    ) {
+    /// What the records of one moment begin with. `time` is in RFC 3339's form.
+    pub(crate) fn head(&self, time: &str, stream: Stream) -> Head {
+        let name = stream.name();
+        let [whole, part] = match self.format {
+            LogFormat::Kubernetes => ["F", "P"].map(|tag| format!("{time} {name} {tag} ")),
+            LogFormat::Basic => [(); 2].map(|()| format!("{time} {name} ")),
+            LogFormat::Json => {
+                [(); 2].map(|()| format!("{{\"time\":\"{time}\",\"stream\":\"{name}\",\"log\":"))
+            }
+        };
+        Head { stream, whole, part }
+    }
+
+    /// Adds a record to `out`.
+    pub(crate) fn add(&mut self, out: &mut impl Sink, head: &Head, (text, part): (&[u8], Part)) {
         match self.format {
             LogFormat::Kubernetes => {
-                let tag = if part == Part::Last { " F " } else { " P " };
-                for bytes in [time.as_bytes(), b" ", stream.name().as_bytes(), tag.as_bytes(), text]
-                {
-                    out.put(bytes);
-                }
+                out.put(if part == Part::Last { &head.whole } else { &head.part }.as_bytes());
+                out.put(text);
                 out.put(b"\n");
             }
-            LogFormat::Json => add_json(out, time, stream, (text, part)),
-            LogFormat::Basic => self.add_basic(out, time, stream, (text, part)),
+            LogFormat::Json => add_json(out, head, text, part),
+            LogFormat::Basic => self.add_basic(out, head, text, part),
         }
     }
 
-    fn add_basic(
-        &mut self,
-        out: &mut impl Sink,
-        time: &str,
-        stream: Stream,
-        (text, part): (&[u8], Part),
-    ) {
-        if self.unfinished != Some(stream) {
+    fn add_basic(&mut self, out: &mut impl Sink, head: &Head, text: &[u8], part: Part) {
+        if self.unfinished != Some(head.stream) {
             if self.unfinished.is_some() {
                 out.put(b"\n");
             }
-            for bytes in [time, " ", stream.name(), " "] {
-                out.put(bytes.as_bytes());
-            }
+            out.put(head.whole.as_bytes());
         }
         out.put(text);
-        self.unfinished = (part == Part::Beginning).then_some(stream);
+        self.unfinished = (part == Part::Beginning).then_some(head.stream);
         if part == Part::Last {
             out.put(b"\n");
         }
@@ -99,10 +103,8 @@ impl Records {
 }
 
 /// Bytes that are not UTF-8 become U+FFFD: JSON has no other way.
-fn add_json(out: &mut impl Sink, time: &str, stream: Stream, (text, part): (&[u8], Part)) {
-    for bytes in ["{\"time\":\"", time, "\",\"stream\":\"", stream.name(), "\",\"log\":"] {
-        out.put(bytes.as_bytes());
-    }
+fn add_json(out: &mut impl Sink, head: &Head, text: &[u8], part: Part) {
+    out.put(head.whole.as_bytes());
     serde_json::to_writer(Writer(out), &String::from_utf8_lossy(text))
         .expect("a string is valid JSON, and memory takes it");
     let end: &[u8] = if part == Part::Last { b"}\n" } else { b",\"partial\":true}\n" };
@@ -131,7 +133,8 @@ mod tests {
     fn written(format: LogFormat, pieces: &[(Stream, &[u8], Part)]) -> String {
         let (mut records, mut out) = (Records::new(format), Vec::new());
         for (stream, text, part) in pieces {
-            records.add(&mut out, "T", *stream, (text, *part));
+            let head = records.head("T", *stream);
+            records.add(&mut out, &head, (text, *part));
         }
         String::from_utf8(out).unwrap()
     }
