@@ -270,6 +270,6 @@ mod tests {
         assert_eq!(typed(&[b"a\x10\x11b"]).1, Wish::Leave);
         assert_eq!(typed(&[b"a\x10", b"\x11"]), (b"a".into(), Wish::Leave));
         assert_eq!(typed(&[b"a\x10", b"b\x11"]), (b"a\x10b\x11".into(), Wish::Stay));
-        assert_eq!(typed(&[b"\x10\x10\x11"]), (b"\x10".into(), Wish::Leave));
+        assert_eq!(typed(&[b"\x10\x10", b"\x11"]), (b"\x10".into(), Wish::Leave));
     }
 }
