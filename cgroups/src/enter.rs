@@ -8,6 +8,7 @@ use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::file::{self, Resolve};
+use kickstage_sys::process::Pid;
 use kickstage_sys::{Fd, FdRef};
 
 /// The way into one cgroup.
@@ -43,6 +44,23 @@ pub struct Way {
     pub entrances: Vec<Entrance>,
     /// v2: the cgroup to be born into.
     pub clone_target: Option<Fd>,
+}
+
+/// Moves another process, with all its threads, into cgroups: where it can't be born there nor
+/// enter by itself. The kernel may take ten milliseconds for it.
+pub fn move_into(dirs: &[CgroupDir], pid: Pid) -> Result<()> {
+    for record in dirs {
+        let place = format!("{}{}", record.mount, record.path);
+        let moved = tree::open(record)?.ok_or_else(|| {
+            Error::new(Role::Cgroups, "enter cgroup").on(&place).because("it does not exist")
+        })?;
+        tree::write(moved.borrow(), c"cgroup.procs", format!("{pid}").as_bytes()).during_on(
+            Role::Cgroups,
+            "move the process into",
+            &place,
+        )?;
+    }
+    Ok(())
 }
 
 /// Opens all of them.

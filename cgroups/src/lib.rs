@@ -17,7 +17,7 @@ mod tree;
 
 pub use create::{Created, Prepared, prepare};
 pub use empty::{kill_all, processes};
-pub use enter::{Entrance, Way, way_into};
+pub use enter::{Entrance, Way, move_into, way_into};
 pub use freeze::{freeze, freezer_file, is_frozen, thaw};
 pub use remove::remove;
 pub use settings::update;

@@ -138,6 +138,11 @@ impl EngineConfig {
         self.state = Some(state);
     }
 
+    /// Forgets the container's state.
+    pub fn clear_state(&mut self) {
+        self.state = None;
+    }
+
     /// Whether systemd manages the container's cgroup.
     pub fn systemd_cgroups(&self) -> bool {
         self.systemd_cgroups

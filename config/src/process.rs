@@ -1,8 +1,10 @@
 //! The container process, as stage2 makes it.
 
-use crate::{Text, plan::Hook};
+use crate::{Error, Role, Text, plan::Hook};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use kickstage_sys::Errno;
 use serde::{Deserialize, Serialize};
 
 /// Everything that stage2 needs to become a container process.
@@ -75,6 +77,20 @@ pub struct Rlimit {
     pub soft: u64,
     /// Hard limit.
     pub hard: u64,
+}
+
+impl Rlimit {
+    /// Why the kernel did not take it.
+    pub fn refused(&self, errno: Errno) -> Error {
+        let error = Error::new(Role::Stage2, "set limit")
+            .on(format!("{} to {}/{}", self.name, self.soft, self.hard))
+            .errno(errno)
+            .at("/process/rlimits");
+        match errno.0 {
+            libc::EPERM => error.remedy("raising a hard limit needs CAP_SYS_RESOURCE"),
+            _ => error,
+        }
+    }
 }
 
 /// Capability sets, one bit a capability (capabilities(7)).

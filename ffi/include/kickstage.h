@@ -64,6 +64,65 @@ const char *ks_last_error(void);
  */
 int ks_starter_config_check(const struct starterConfig *config);
 
+/*
+ * The roles of a container's life, for the processes of a starter: each calls one of them after
+ * the starter's own part (starter-sys/reference/starter.c is a whole one). All take the struct
+ * that the starter shares with stage1, and its JSON as an Apptainer command line has made it:
+ * {"engineName":"oci","containerID":...,"engineConfig":{...}}. The state is kept as Apptainer's
+ * instance file, where its commands look for it. Failures are told on stderr, as far as
+ * APPTAINER_MESSAGELEVEL allows, and in ks_last_error().
+ *
+ * Thread: the process must have one. They open and close descriptors, block signals, and change
+ * what the process is, as each says.
+ */
+
+/*
+ * PrepareConfig. Checks the configuration, decides what the starter has to do, and writes both
+ * back in place. Opens the container's end and ours of its streams, which stay open under the
+ * numbers of starter.fds: the process must share its descriptors with the starter (CLONE_FILES).
+ * For an exec it moves its parent, the starter, into the container's cgroups.
+ *
+ * Privilege: none, but that of opening a terminal, and for an exec of entering the cgroups.
+ * Returns 0, or 1 with the message on stderr.
+ */
+int ks_stage1(struct starterConfig *config);
+
+/*
+ * StartProcess, in the container process, after the rpc server has ended and the starter has
+ * given up all privileges but CAP_SYS_ADMIN: connects the streams, enters the working directory,
+ * says that it is ready ('t'), waits to be started ('s'), and becomes the program. With `exec`
+ * in the configuration nobody is talked to.
+ *
+ * master_socket: stage2's end of the socket pair with the master; any negative number for none.
+ * Returns only on failure: 1, after sending 'f', with the message on stderr.
+ */
+int ks_stage2(struct starterConfig *config, int master_socket);
+
+/*
+ * The whole life of the master, in the parent of the container process (container.pid):
+ * CreateContainer through the rpc server, PreStartProcess, and when the control socket asks for
+ * it the start, PostStartProcess, MonitorContainer and CleanupContainer. With isInstance it sends
+ * SIGUSR1 to its parent when the container is created, and lets go of the standard streams.
+ * After the start it gives up all capabilities but CAP_KILL and confines the process (landlock,
+ * seccomp): there is nothing left to do but to end.
+ *
+ * Privilege: what making cgroups, mounting and running hooks needs.
+ * rpc_socket, master_socket: the master's ends of the socket pairs; closed by this function.
+ * Returns the exit code to use: the container's, or 255 after a failure of ours, which leaves
+ * nothing behind. A signal that has killed the container is raised on the process itself; 128 + n
+ * if that survives it.
+ */
+int ks_master(struct starterConfig *config, int rpc_socket, int master_socket);
+
+/*
+ * Does in the container's namespaces what the master asks for, until the master closes its end.
+ * The process must share root and working directory with the container process (CLONE_FS).
+ *
+ * Privilege: CAP_SYS_ADMIN over the namespaces.
+ * Returns 0, or 1 with the message on stderr.
+ */
+int ks_rpc_server(struct starterConfig *config, int rpc_socket);
+
 #ifdef __cplusplus
 }
 #endif

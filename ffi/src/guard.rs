@@ -2,6 +2,7 @@
 
 use crate::last_error;
 use kickstage_config::Result;
+use kickstage_sys::{FdRef, file};
 use std::any::Any;
 use std::ffi::c_int;
 use std::panic::{UnwindSafe, catch_unwind};
@@ -17,6 +18,35 @@ pub(crate) fn guarded(function: &str, body: impl FnOnce() -> Result<()> + Unwind
     last_error::set(&message);
     -1
 }
+
+/// Runs a role, which gives the value to return. A failure is `failure`, with its message on
+/// stderr, unless the starter has asked for silence.
+pub(crate) fn role(
+    function: &str,
+    failure: c_int,
+    body: impl FnOnce() -> Result<c_int> + UnwindSafe,
+) -> c_int {
+    let message = match catch_unwind(body) {
+        Ok(Ok(value)) => return value,
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => format!("{function}: defect in libkickstage: {}", text(&*panic)),
+    };
+    last_error::set(&message);
+    if message_level() >= LEVEL_ERROR {
+        let line = format!("kickstage: oci: {message}\n");
+        let _ = file::write_all(FdRef::STDERR, line.as_bytes());
+    }
+    failure
+}
+
+/// `APPTAINER_MESSAGELEVEL`: from -4 (fatal errors only) to 5 (everything); 1 without it.
+pub(crate) fn message_level() -> i32 {
+    let level = std::env::var("APPTAINER_MESSAGELEVEL").ok();
+    level.and_then(|level| level.trim().parse().ok()).unwrap_or(1)
+}
+
+/// Our failures end the command.
+const LEVEL_ERROR: i32 = -4;
 
 fn text(panic: &(dyn Any + Send)) -> &str {
     let literal = panic.downcast_ref::<&str>().copied();

@@ -4,11 +4,14 @@
 //! caller. They check what comes from C, call a role, and turn its error into a message; they
 //! need no privilege beyond the role's. Nothing is decided here, and nothing unwinds from here.
 
+mod engine_config;
 mod guard;
 mod last_error;
+mod roles;
 mod starter_config;
 
 pub use last_error::ks_last_error;
+pub use roles::{ks_master, ks_rpc_server, ks_stage1, ks_stage2};
 pub use starter_config::ks_starter_config_check;
 
 use std::ffi::{CStr, c_char};

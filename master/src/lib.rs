@@ -15,8 +15,12 @@ pub mod container;
 mod create;
 #[cfg(feature = "json")]
 pub mod delete;
+#[cfg(feature = "json")]
+pub mod engine;
 mod exec;
 mod foreground;
+#[cfg(feature = "json")]
+mod instance;
 #[cfg(feature = "json")]
 pub mod list;
 #[cfg(feature = "json")]

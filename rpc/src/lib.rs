@@ -16,7 +16,7 @@ mod mounts;
 mod root;
 mod server;
 
-pub use server::{Client, serve};
+pub use server::{Client, serve, serve_with, unpack};
 
 use kickstage_config::plan::{Op, Step};
 use kickstage_config::{Error, Result, Role};

@@ -1,9 +1,10 @@
 //! The executor as a server: for a process tree whose container process can't execute the plan
 //! itself (a C starter, the standalone binaries).
 //!
-//! A message asks for a batch, with the descriptor of a sealed handoff that holds the steps, or to
-//! enter a cgroup namespace, with its descriptor. Another answers how it went. A container costs
-//! four round trips.
+//! A byte asks for a batch, with the descriptor of a sealed handoff that holds the steps, or to
+//! enter a cgroup namespace, with its descriptor, or for something that whoever serves knows.
+//! Another answers how it went; with a failure comes a sealed handoff that tells it. Bytes with
+//! descriptors keep their borders on every kind of socket. A container costs four round trips.
 
 use crate::Executor;
 use alloc::vec::Vec;
@@ -11,16 +12,12 @@ use kickstage_config::handoff::{self, Form};
 use kickstage_config::plan::Step;
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::{Errno, Fd, FdRef, image, process, socket};
-use serde::{Deserialize, Serialize};
-
-#[derive(Serialize, Deserialize)]
-struct Reply {
-    failure: Option<Error>,
-}
+use serde::{Serialize, de::DeserializeOwned};
 
 const BATCH: &[u8] = b"b";
 const CGROUP_NAMESPACE: &[u8] = b"c";
-const REPLY_LIMIT: usize = 64 << 10;
+const DONE: &[u8] = b"d";
+const FAILED: &[u8] = b"f";
 
 /// The side that asks.
 pub struct Client {
@@ -28,7 +25,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Talks to the server at the other end of a seqpacket socket.
+    /// Talks to the server at the other end of a socket.
     pub const fn new(socket: Fd) -> Self {
         Self { socket }
     }
@@ -43,47 +40,67 @@ impl Client {
         self.ask(CGROUP_NAMESPACE, namespace)
     }
 
+    /// Asks for something else, of which the server's `other` knows.
+    pub fn ask_other<T: Serialize>(&self, kind: u8, value: &T) -> Result<()> {
+        self.ask(&[kind], &handoff::seal(value, Form::Compact)?)
+    }
+
     fn ask(&self, request: &[u8], descriptor: &Fd) -> Result<()> {
         socket::send(self.socket.borrow(), request, Some(descriptor.borrow()))
             .during(Role::Rpc, "send a request")?;
-        let (bytes, _) = socket::receive(self.socket.borrow(), REPLY_LIMIT)
+        let answer = socket::receive(self.socket.borrow(), DONE.len())
             .during(Role::Rpc, "receive the result of a request")?;
-        if bytes.is_empty() {
-            return Err(Error::new(Role::Rpc, "receive the result of a request")
-                .because("the rpc server has ended"));
-        }
-        match handoff::decode::<Reply>(&bytes)?.failure {
-            None => Ok(()),
-            Some(error) => Err(error),
+        let odd = |cause: &str| {
+            Err(Error::new(Role::Rpc, "receive the result of a request").because(cause))
+        };
+        match (&*answer.0, answer.1) {
+            (DONE, None) => Ok(()),
+            (FAILED, Some(error)) => Err(unpack(&error)?),
+            (b"", None) => odd("the rpc server has ended"),
+            _ => odd("not a result"),
         }
     }
 }
 
 /// Serves batches until the client closes its end.
 pub fn serve(socket: FdRef<'_>) -> Result<()> {
+    serve_with(socket, |_, _| Err(not_a_request()))
+}
+
+/// The same; `other` gets the kind and the sealed value of every request that is none of ours.
+pub fn serve_with(socket: FdRef<'_>, mut other: impl FnMut(u8, &Fd) -> Result<()>) -> Result<()> {
     let mut executor = Executor::new();
     loop {
-        let (request, batch) =
+        let (request, passenger) =
             socket::receive(socket, BATCH.len()).during(Role::Rpc, "receive a request")?;
-        if request.is_empty() {
-            return Ok(());
-        }
-        let failure = match (&*request, batch) {
-            (BATCH, Some(batch)) => unpack(&batch).and_then(|steps| executor.run(&steps)).err(),
+        let result = match (&*request, passenger) {
+            (b"", _) => return Ok(()),
+            (BATCH, Some(batch)) => {
+                unpack::<Vec<Step>>(&batch).and_then(|steps| executor.run(&steps))
+            }
             (CGROUP_NAMESPACE, Some(namespace)) => {
                 process::join(namespace.borrow(), process::clone::NEWCGROUP)
                     .during(Role::Rpc, "enter the cgroup namespace")
-                    .err()
             }
-            _ => Some(Error::new(Role::Rpc, "receive a request").because("not a request")),
+            ([kind], Some(value)) => other(*kind, &value),
+            _ => Err(not_a_request()),
         };
-        let reply = handoff::encode(&Reply { failure }, Form::Compact)?;
-        socket::send(socket, &reply, None).during(Role::Rpc, "answer")?;
+        let failure = match &result {
+            Ok(()) => None,
+            Err(error) => Some(handoff::seal(error, Form::Compact)?),
+        };
+        let word = if failure.is_none() { DONE } else { FAILED };
+        socket::send(socket, word, failure.as_ref().map(Fd::borrow)).during(Role::Rpc, "answer")?;
     }
 }
 
-fn unpack(batch: &Fd) -> Result<Vec<Step>> {
-    let failed = |errno| Error::new(Role::Rpc, "read a batch").errno(errno);
+fn not_a_request() -> Error {
+    Error::new(Role::Rpc, "receive a request").because("not a request")
+}
+
+/// What a sealed handoff holds.
+pub fn unpack<T: DeserializeOwned>(batch: &Fd) -> Result<T> {
+    let failed = |errno| Error::new(Role::Rpc, "read a request").errno(errno);
     if !image::is_sealed(batch.borrow()) {
         return Err(failed(Errno(libc::EPERM)).because("it is not sealed"));
     }

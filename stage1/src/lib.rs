@@ -10,6 +10,7 @@ mod capabilities;
 pub mod cgroup;
 mod devices;
 mod embedded;
+pub mod engine;
 pub mod exec;
 mod hooks;
 mod mount_options;

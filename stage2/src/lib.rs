@@ -14,6 +14,7 @@ mod empty;
 pub mod exec;
 mod gate;
 mod home;
+pub mod hosted;
 mod labels;
 mod limits;
 mod program;

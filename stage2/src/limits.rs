@@ -1,28 +1,24 @@
 //! What limits the process, beside its privileges.
 
-use alloc::format;
 use kickstage_config::process::ProcessSpec;
-use kickstage_config::{Context, Error, Result, Role};
+use kickstage_config::{Context, Result, Role};
 use kickstage_sys::{process, sched};
 
 /// Before the user changes: raising a limit needs CAP_SYS_RESOURCE.
 pub(crate) fn apply(spec: &ProcessSpec) -> Result<()> {
+    for limit in &spec.rlimits {
+        process::set_limit(limit.resource, limit.soft, limit.hard)
+            .map_err(|errno| limit.refused(errno))?;
+    }
+    apply_without_limits(spec)
+}
+
+/// All but the resource limits, which somebody else has set from outside.
+pub(crate) fn apply_without_limits(spec: &ProcessSpec) -> Result<()> {
     if let Some(domain) = spec.personality {
         process::personality(domain)
             .during(Role::Stage2, "set the personality")
             .map_err(|error| error.at("/linux/personality"))?;
-    }
-    for limit in &spec.rlimits {
-        process::set_limit(limit.resource, limit.soft, limit.hard).map_err(|errno| {
-            let error = Error::new(Role::Stage2, "set limit")
-                .on(format!("{} to {}/{}", limit.name, limit.soft, limit.hard))
-                .errno(errno)
-                .at("/process/rlimits");
-            match errno.0 {
-                libc::EPERM => error.remedy("raising a hard limit needs CAP_SYS_RESOURCE"),
-                _ => error,
-            }
-        })?;
     }
     if let Some(wanted) = &spec.scheduler {
         let attributes = sched::Attributes {

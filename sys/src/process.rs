@@ -308,13 +308,24 @@ pub fn personality(domain: u32) -> Result<()> {
     check(i64::from(unsafe { libc::personality(u64::from(domain)) })).map(drop)
 }
 
-/// setrlimit(2) of ourselves (prlimit64).
+/// setrlimit(2) of ourselves.
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    set_limit_of(0, resource, soft, hard)
+}
+
+/// The same for another process (prlimit(2)).
+pub fn set_limit_of(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     let old = core::ptr::null::<libc::rlimit64>();
     // SAFETY: the struct outlives the call; the old value is not asked for.
-    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, old) })
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limit, old) })
         .map(drop)
+}
+
+/// Our parent's process id; 0 when it is in another pid namespace.
+pub fn parent_pid() -> Pid {
+    // SAFETY: always succeeds.
+    unsafe { libc::getppid() }
 }
 
 /// setgroups(2).

@@ -162,7 +162,7 @@ fn store(dir: FdRef<'_>, monitored: &Monitored) -> Result<()> {
 }
 
 /// A connection for each change, as the seed has it. Whoever does not read makes nobody wait.
-fn tell(path: &Text, state: &State) -> Result<()> {
+pub(crate) fn tell(path: &Text, state: &State) -> Result<()> {
     let bytes = serde_json::to_vec(state)
         .map_err(|error| Error::new(Role::Master, "write the state").because(error.to_string()))?;
     let send = || {

@@ -295,6 +295,10 @@ impl<K: Keeper> Life<K> {
             while self.keeper.channel().is_some() {
                 self.advance();
             }
+            if self.status != Status::Running {
+                return Err(Error::new(Role::Master, "start container")
+                    .because(self.monitored.exit_desc.clone()));
+            }
         }
         if control.pause {
             self.keeper.pause()?;

@@ -14,6 +14,7 @@ mod log;
 mod output;
 mod record;
 
+pub(crate) use keeper::tell;
 pub use keeper::{Keeper, Progress, StateKeeper};
 pub use life::{AtRest, Life, Streams};
 
@@ -39,9 +40,14 @@ const READY: &[u8] = b"r";
 
 /// Tells the waiting command that the container is there, and lets go of its streams.
 pub(crate) fn tell_ready(caller: &Fd) -> Result<()> {
+    socket::send(caller.borrow(), READY, None).during(Role::Master, "tell that all is ready")?;
+    let_go_of_streams()
+}
+
+/// What the caller's standard streams lead to is not ours to hold.
+pub(crate) fn let_go_of_streams() -> Result<()> {
     let null =
         file::open_host(c"/dev/null", libc::O_RDWR).during(Role::Master, "open /dev/null")?;
-    socket::send(caller.borrow(), READY, None).during(Role::Master, "tell that all is ready")?;
     for stream in 0..=2 {
         file::place(null.borrow(), stream).during(Role::Master, "let go of the streams")?;
     }
