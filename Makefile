@@ -12,7 +12,7 @@ STATIC  := --release --target $(TARGET)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: build deps run test check unit system test-vm stress bench lib install dist clean
+.PHONY: build deps run test check unit system test-vm stress bench lib starter install dist clean
 
 build: deps
 	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
@@ -59,10 +59,18 @@ lib: deps
 	cargo build --release -p kickstage-ffi
 	ffi/hide-symbols.sh target/release/libkickstage.a target/libkickstage.a
 
-install: build lib
+# The reference starter, linked with the library: takes the place of Apptainer's
+# libexec/apptainer/bin/starter for the oci engine.
+starter: lib
+	$(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iffi/include -Istarter-sys/include -o target/kickstage-starter \
+		starter-sys/reference/starter.c target/libkickstage.a $(shell sed -n 's/^Libs.private: //p' ffi/kickstage.pc.in)
+
+install: build lib starter
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/kickstage \
-		$(DESTDIR)$(PREFIX)/include/kickstage $(DESTDIR)$(PREFIX)/lib/pkgconfig
+		$(DESTDIR)$(PREFIX)/include/kickstage $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/libexec/kickstage
 	install -m 755 $(PROGRAMS:%=$(OUT)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 -s target/kickstage-starter $(DESTDIR)$(PREFIX)/libexec/kickstage
 	install -m 644 README.md LICENSE CHANGELOG.md SECURITY.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/kickstage
 	$(OUT)/kickstage generate-docs $(DESTDIR)$(PREFIX)/share
 	install -m 644 ffi/include/kickstage.h starter-sys/include/starter.h $(DESTDIR)$(PREFIX)/include/kickstage

@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # From the header: nm can't read objects whose LLVM bitcode is newer than its plugin.
-roots=$(sed -n 's/^[a-z].*\(ks_[a-z_]*\)(.*;$/-u \1/p' "$header")
+roots=$(sed -n 's/^[a-z].*\(ks_[a-z0-9_]*\)(.*;$/-u \1/p' "$header")
 # One object of all that the functions reach. Groups are dissolved: their names become local
 # below, and the final linker must not take them for those of another library.
 # shellcheck disable=SC2086 # a list of options

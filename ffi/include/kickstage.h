@@ -103,8 +103,8 @@ int ks_stage2(struct starterConfig *config, int master_socket);
  * CreateContainer through the rpc server, PreStartProcess, and when the control socket asks for
  * it the start, PostStartProcess, MonitorContainer and CleanupContainer. With isInstance it sends
  * SIGUSR1 to its parent when the container is created, and lets go of the standard streams.
- * After the start it gives up all capabilities but CAP_KILL and confines the process (landlock,
- * seccomp): there is nothing left to do but to end.
+ * After the start it gives up all capabilities but CAP_KILL and CAP_DAC_OVERRIDE and confines the
+ * process (landlock, seccomp): there is nothing left to do but to end.
  *
  * Privilege: what making cgroups, mounting and running hooks needs.
  * rpc_socket, master_socket: the master's ends of the socket pairs; closed by this function.

@@ -212,6 +212,10 @@ struct InstanceKeeper {
 }
 
 impl Keeper for InstanceKeeper {
+    fn is_last(&self) -> bool {
+        true
+    }
+
     fn dir(&self) -> FdRef<'_> {
         self.instance.dir()
     }

@@ -146,7 +146,8 @@ fn host_id(starter: &StarterConfig, uid: u32) -> u32 {
 /// The whole decision about the container that the engine is asked for.
 pub fn decide(common: &Common) -> Result<Assembly> {
     let (engine, id) = (&common.engine_config, id(common)?);
-    let bundle = Bundle::with_spec(&path("bundlePath", engine.bundle_path())?, spec(common)?)?;
+    let spec = spec(common)?;
+    let bundle = Bundle::with_spec(&path("bundlePath", engine.bundle_path())?, spec)?;
     let optional = |key, path_of: Option<&Path>| path_of.map(|found| path(key, found)).transpose();
     let sync = Some(&*engine.sync_socket).filter(|path| !path.as_os_str().is_empty());
     let monitoring = Monitoring {
@@ -183,7 +184,8 @@ pub fn process(common: &Common) -> Result<ProcessSpec> {
         new_keyring: true,
         preserve_fds: 0,
         mount_console: false,
-        empty: common.engine_config.empty_process,
+        // a further process has a program
+        empty: common.engine_config.empty_process && !common.engine_config.exec,
         start_container: crate::hooks::decide(&spec)?.start_container,
     };
     process::decide(&spec, around)

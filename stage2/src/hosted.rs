@@ -45,7 +45,12 @@ pub struct Place<'a> {
 /// Goes all the way to the user's program. Returns only the reason why it did not get there,
 /// after it has told the master that it won't.
 pub fn start_process(spec: &ProcessSpec, mut place: Place<'_>) -> Error {
-    let (Ok(error) | Err(error)) = go(spec, &mut place);
+    // until it is ready, a failure is for who wants the container, not for its log
+    let mut stderr = file::duplicate_stderr().ok();
+    let (Ok(error) | Err(error)) = go(spec, &mut place, &mut stderr);
+    if let Some(stderr) = &stderr {
+        let _ = file::place(stderr.borrow(), 2);
+    }
     if let Some(master) = &place.master {
         // it may be gone
         let _ = file::write(master.borrow(), &[word::FAILED]);
@@ -53,7 +58,7 @@ pub fn start_process(spec: &ProcessSpec, mut place: Place<'_>) -> Error {
     error
 }
 
-fn go(spec: &ProcessSpec, place: &mut Place<'_>) -> Result<Error> {
+fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Result<Error> {
     if place.new_cgroup_namespace {
         process::unshare(clone::NEWCGROUP).during(Role::Stage2, "unshare the cgroup namespace")?;
     }
@@ -71,6 +76,7 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>) -> Result<Error> {
     };
     let labels = labels::Labels::open(spec, None)?;
     if let Some(master) = &place.master {
+        *stderr = None;
         wait_for_start(master)?;
     }
     (place.run_hooks)(&spec.start_container)?;

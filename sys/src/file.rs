@@ -371,6 +371,14 @@ pub fn place(fd: FdRef<'_>, number: i32) -> Result<()> {
     check(i64::from(unsafe { libc::dup2(fd.raw(), number) })).map(drop)
 }
 
+/// Another descriptor, close-on-exec, of what stderr is open on (fcntl(2), `F_DUPFD_CLOEXEC`).
+pub fn duplicate_stderr() -> Result<Fd> {
+    // SAFETY: the result is new.
+    unsafe {
+        check(i64::from(libc::fcntl(2, libc::F_DUPFD_CLOEXEC, 3))).map(|fd| Fd::from_raw(fd as i32))
+    }
+}
+
 /// The read end and the write end of a new pipe (pipe2(2)).
 pub fn pipe() -> Result<(Fd, Fd)> {
     let mut ends = [-1; 2];

@@ -18,8 +18,11 @@ use seccompiler::{
     SeccompRule,
 };
 
-/// `CAP_KILL`: the container's program may run as another user.
-const KEPT: u64 = 1 << 5;
+/// The container's program may run as another user.
+const CAP_KILL: u64 = 1 << 5;
+/// The root of a cgroup hierarchy is writable for nobody (mode 0555): a cgroup right below it can
+/// be removed only with this. Landlock keeps it from anything else.
+const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 const CAP_SETPCAP: u64 = 1 << 8;
 
 /// The paths of which something is still to be written, renamed or removed.
@@ -29,12 +32,15 @@ pub(super) struct Needs<'a> {
     pub(super) log: &'a Text,
     pub(super) pid_file: Option<&'a Text>,
     pub(super) cgroups: &'a [CgroupDir],
+    /// Nobody else removes the cgroups.
+    pub(super) is_last: bool,
 }
 
 /// Capabilities, then paths, then system calls: each needs what the next one takes away.
 pub(super) fn confine(needs: &Needs<'_>) -> Result<()> {
     process::no_new_privileges().during(Role::Master, "set no_new_privs")?;
-    drop_capabilities().during(Role::Master, "drop capabilities")?;
+    let kept = if needs.is_last { CAP_KILL | CAP_DAC_OVERRIDE } else { CAP_KILL };
+    drop_capabilities(kept).during(Role::Master, "drop capabilities")?;
     restrict_paths(needs).map_err(|error| {
         Error::new(Role::Master, "restrict the monitor's paths").because(error.to_string())
     })?;
@@ -43,13 +49,13 @@ pub(super) fn confine(needs: &Needs<'_>) -> Result<()> {
     })
 }
 
-fn drop_capabilities() -> kickstage_sys::Result<()> {
+fn drop_capabilities(kept: u64) -> kickstage_sys::Result<()> {
     let held = caps::get()?;
     if held.effective & CAP_SETPCAP != 0 {
-        caps::limit_bounding(KEPT)?;
+        caps::limit_bounding(kept)?;
     }
     caps::set_ambient(0)?;
-    let kept = held.permitted & KEPT;
+    let kept = held.permitted & kept;
     caps::set(&caps::Sets { effective: kept, permitted: kept, inheritable: 0 })
 }
 

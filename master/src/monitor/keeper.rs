@@ -25,6 +25,8 @@ pub enum Progress {
 
 /// The surroundings of a monitor: where it puts its files, and who is told.
 pub trait Keeper {
+    /// Whether nobody clears up after the monitor.
+    fn is_last(&self) -> bool;
     /// The directory of the sockets.
     fn dir(&self) -> FdRef<'_>;
     /// Its absolute path.
@@ -85,6 +87,11 @@ impl StateKeeper {
 }
 
 impl Keeper for StateKeeper {
+    /// `delete` does.
+    fn is_last(&self) -> bool {
+        false
+    }
+
     fn dir(&self) -> FdRef<'_> {
         self.dir.borrow()
     }

@@ -337,6 +337,7 @@ impl<K: Keeper> Life<K> {
             log: &self.log_path,
             pid_file: self.pid_file.as_ref(),
             cgroups: &self.cgroups,
+            is_last: self.keeper.is_last(),
         };
         if let Err(error) = confine::confine(&needs) {
             self.report.line(Level::Warning, &error.to_string());
@@ -399,9 +400,10 @@ impl<K: Keeper> Life<K> {
         {
             warn(&error);
         }
-        // delete does it again: what is left is not lost
-        if let Err(error) = kickstage_cgroups::remove(&self.cgroups) {
-            warn(&error);
+        match kickstage_cgroups::remove(&self.cgroups) {
+            // not every directory may be written without privilege; delete does the rest
+            Err(error) if self.keeper.is_last() => warn(&error),
+            _ => {}
         }
         if let Some(path) = &self.pid_file {
             match file::unlink(FdRef::CWD, path, Entry::File) {

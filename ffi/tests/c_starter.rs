@@ -1,0 +1,280 @@
+//! The reference starter around the roles of the library: containers as Apptainer's oci engine
+//! makes them. Needs root.
+
+mod starter;
+
+use serde_json::{Value, json};
+use starter::{Engine, field, wait_until};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+#[test]
+fn a_container_lives_from_create_to_its_end() {
+    let engine = Engine::new(&["sh", "-c", "echo out; echo err >&2; cat; exit 7"]);
+    assert_eq!(engine.create().code, 0);
+    assert_eq!(engine.state()["status"], "created");
+    let again = engine.create();
+    assert!(again.code == 255 && again.stderr.contains("already exists"), "{again:?}");
+    assert_eq!(engine.ask(&json!({"startContainer": true})), "");
+    let state = engine.state();
+    assert_eq!(state["status"], "running");
+    assert!(state["createdAt"].as_i64() <= state["startedAt"].as_i64());
+    let exec = engine.exec(&["sh", "-c", "echo pid $$; cat /proc/self/cgroup; exit 9"]);
+    assert_eq!(exec.code, 9, "{exec:?}");
+    // the root of the container's cgroup namespace
+    assert!(exec.stdout.lines().skip(1).all(|line| line.ends_with(":/")), "{exec:?}");
+    let mut visitor = engine.visit();
+    visitor.write_all(b"typed\n").unwrap();
+    visitor.shutdown(Shutdown::Write).unwrap();
+    let mut said = String::new();
+    visitor.read_to_string(&mut said).unwrap();
+    assert!(said.ends_with("typed\n"), "{said}");
+    engine.wait_until_stopped();
+    let state = engine.state();
+    assert_eq!((&state["exitCode"], &state["status"]), (&json!(7), &json!("stopped")));
+    assert!(state["finishedAt"].is_i64());
+    let log = engine.log();
+    for record in [" stdout F out", " stderr F err", " stdout F typed"] {
+        assert!(log.lines().any(|line| line.ends_with(record)), "{record}: {log}");
+    }
+    engine.assert_no_cgroup_is_left();
+}
+
+#[test]
+fn the_instance_file_is_what_apptainers_commands_read() {
+    let engine = Engine::new(&["sleep", "1000"]);
+    assert_eq!(engine.create().code, 0);
+    let file = engine.file();
+    let keys: Vec<&str> = file.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = [
+        "checkpoint",
+        "cgroup",
+        "config",
+        "image",
+        "ip",
+        "logErrPath",
+        "logOutPath",
+        "name",
+        "pid",
+        "ppid",
+        "sharensMode",
+        "user",
+        "userns",
+    ];
+    let mut sorted = expected.to_vec();
+    sorted.sort_unstable();
+    let mut found = keys.clone();
+    found.sort_unstable();
+    assert_eq!(found, sorted);
+    assert_eq!((&file["name"], &file["user"]), (&json!(engine.id), &json!("root")));
+    let pid = engine.state()["pid"].clone();
+    assert_eq!(file["pid"], pid);
+    let namespaces = &engine.config()["engineConfig"]["ociConfig"]["linux"]["namespaces"];
+    for namespace in namespaces.as_array().unwrap() {
+        let path = namespace["path"].as_str().unwrap();
+        assert!(path.starts_with(&format!("/proc/{pid}/ns/")), "{path}");
+        assert!(fs::metadata(path).is_ok(), "{path}");
+    }
+    // a created container can be killed; the master tells the end
+    engine.kill(9);
+    engine.wait_until_stopped();
+    assert_eq!(engine.state()["startedAt"], Value::Null);
+    engine.assert_no_cgroup_is_left();
+}
+
+#[test]
+fn the_master_pauses_and_resumes_and_gives_up_what_it_can() {
+    let engine = Engine::new(&["sh", "-c", "while :; do :; done"]);
+    assert_eq!(engine.create().code, 0);
+    engine.ask(&json!({"startContainer": true}));
+    assert_eq!(engine.ask(&json!({"pause": true})), "");
+    assert_eq!(engine.state()["status"], "paused");
+    assert_eq!(engine.ask(&json!({"resume": true})), "");
+    assert_eq!(engine.state()["status"], "running");
+    let master = engine.file()["ppid"].as_i64().unwrap();
+    // CAP_KILL and CAP_DAC_OVERRIDE: the program's user, and the cgroups to be removed
+    assert_eq!(field(master, "CapEff:"), "0000000000000022");
+    assert_eq!(field(master, "CapBnd:"), "0000000000000022");
+    assert_eq!((field(master, "NoNewPrivs:"), field(master, "Seccomp:")), ("1".into(), "2".into()));
+    let again = engine.ask(&json!({"startContainer": true}));
+    assert!(again.contains("not created"), "{again}");
+    engine.kill(9);
+    engine.wait_until_stopped();
+    assert_eq!(engine.state()["exitCode"], 137);
+    assert_eq!(engine.state()["exitDesc"], "killed by signal 9");
+}
+
+#[test]
+fn the_program_has_what_config_json_says_and_no_more() {
+    let script = "grep -E '^(Cap(Eff|Prm|Bnd|Inh|Amb)|NoNewPrivs|Uid|Gid|Groups)' /proc/self/status; \
+                  ulimit -n; pwd; hostname; ls /proc/self/fd; cat /proc/self/cgroup | head -1";
+    let engine = Engine::new(&["sh", "-c", script])
+        .with("/process/user", json!({"uid": 1000, "gid": 100, "additionalGids": [7, 8]}))
+        .with("/process/cwd", json!("/tmp"));
+    assert_eq!(engine.create().code, 0);
+    engine.ask(&json!({"startContainer": true}));
+    engine.wait_until_stopped();
+    let log = engine.log();
+    let said: Vec<&str> =
+        log.lines().filter_map(|line| line.split_once(" F ").map(|(_, text)| text)).collect();
+    let value = |name: &str| {
+        let line = said.iter().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name} in {log}")).trim().to_owned()
+    };
+    // CAP_SYS_ADMIN, which stage2 needs for the filter, is gone
+    assert_eq!(value("CapBnd:"), "0000000020000420");
+    assert_eq!(value("CapEff:"), "0000000000000000");
+    assert_eq!(value("NoNewPrivs:"), "1");
+    assert_eq!(value("Uid:"), "1000\t1000\t1000\t1000");
+    assert_eq!(value("Gid:"), "100\t100\t100\t100");
+    assert_eq!(value("Groups:"), "7 8");
+    for line in ["1024", "/tmp", "box", "0", "1", "2"] {
+        assert!(said.contains(&line), "{line}: {log}");
+    }
+    assert!(!said.contains(&"4") && !said.contains(&"5"), "{log}");
+    assert!(said.iter().any(|line| line.ends_with(":/")), "a cgroup namespace: {log}");
+}
+
+#[test]
+fn a_terminal_is_the_containers_own() {
+    let engine = Engine::new(&["sh", "-c", "stty size; read x; echo got $x"])
+        .with("/process/terminal", json!(true))
+        .with("/process/consoleSize", json!({"height": 12, "width": 34}));
+    assert_eq!(engine.create().code, 0);
+    assert_eq!(engine.ask(&json!({"consoleSize": {"height": 21, "width": 43}})), "");
+    engine.ask(&json!({"startContainer": true}));
+    wait_until("it tells its size", || engine.log().contains("21 43"));
+    let mut visitor = engine.visit();
+    visitor.write_all(b"typed\n").unwrap();
+    engine.wait_until_stopped();
+    assert!(engine.log().contains("got typed"), "{}", engine.log());
+}
+
+#[test]
+fn hooks_run_where_and_when_the_specification_says() {
+    let engine = Engine::new(&["sh", "-c", "echo program >> /tmp/order"]);
+    let order = engine.inside("tmp/order");
+    let here = engine.inside("").display().to_string();
+    let hook = |moment: &str, root: &str| {
+        let script = format!("cat > /dev/null; echo {moment} >> {root}/tmp/order");
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+    };
+    let engine = engine.with(
+        "/hooks",
+        json!({
+            "prestart": hook("prestart", &here),
+            "createRuntime": hook("createRuntime", &here),
+            "createContainer": hook("createContainer", &here),
+            "startContainer": hook("startContainer", ""),
+            "poststart": hook("poststart", &here),
+        }),
+    );
+    assert_eq!(engine.create().code, 0);
+    let lines = || fs::read_to_string(&order).unwrap();
+    assert_eq!(lines(), "prestart\ncreateRuntime\ncreateContainer\n");
+    engine.ask(&json!({"startContainer": true}));
+    engine.wait_until_stopped();
+    let after: Vec<String> = lines().lines().skip(3).map(String::from).collect();
+    assert_eq!(after[0], "startContainer");
+    assert!(after.contains(&"program".into()) && after.contains(&"poststart".into()), "{after:?}");
+}
+
+#[test]
+fn a_user_namespace_is_mapped_by_the_starter() {
+    let mappings = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    let engine = Engine::new(&["sh", "-c", "id -u; cat /proc/self/uid_map; exit 3"])
+        .adding("/linux/namespaces", json!({"type": "user"}))
+        .with("/linux/uidMappings", mappings.clone())
+        .with("/linux/gidMappings", mappings);
+    engine.give_to(100_000);
+    let created = engine.create();
+    assert_eq!(created.code, 0, "{created:?}");
+    assert_eq!(engine.file()["userns"], true);
+    engine.ask(&json!({"startContainer": true}));
+    engine.wait_until_stopped();
+    let log = engine.log();
+    assert!(log.contains(" F 0\n"), "{log}");
+    assert!(log.contains("100000"), "{log}");
+    assert_eq!(engine.state()["exitCode"], 3);
+}
+
+#[test]
+fn what_can_not_be_done_is_told_and_leaves_nothing() {
+    let unknown = json!(["CAP_SURE_THING"]);
+    for (pointer, value, words) in [
+        ("/process/args", json!(["/no/such"]), "/no/such"),
+        ("/process/capabilities/bounding", unknown, "CAP_SURE_THING"),
+        ("/process/cwd", json!("relative"), "/process/cwd"),
+        ("/linux/namespaces", json!([{"type": "mount"}, {"type": "mount"}]), "second mount"),
+        ("/root/path", json!("/no/such/root"), "/root/path"),
+    ] {
+        let engine = Engine::new(&["true"]).with(pointer, value);
+        let failed = engine.create();
+        assert_eq!(failed.code, 255, "{pointer}: {failed:?}");
+        assert!(failed.stderr.contains(words), "{pointer}: {failed:?}");
+        assert!(!engine.dir().exists(), "{pointer}");
+        engine.assert_no_cgroup_is_left();
+    }
+    for bad in ["..", "a/b", "a b", ""] {
+        let mut engine = Engine::new(&["true"]);
+        engine.id = bad.into();
+        let failed = engine.create();
+        assert!(failed.code == 255 && failed.stderr.contains("invalid container ID"), "{failed:?}");
+    }
+}
+
+#[test]
+fn a_container_without_a_program_only_waits() {
+    let mut engine = Engine::new(&["true"]);
+    engine.extra = json!({"emptyProcess": true});
+    assert_eq!(engine.create().code, 0);
+    engine.ask(&json!({"startContainer": true}));
+    assert_eq!(engine.state()["status"], "running");
+    assert_eq!(engine.exec(&["echo", "inside"]).stdout, "inside\n");
+    engine.kill(15);
+    engine.wait_until_stopped();
+    assert_eq!(engine.state()["exitCode"], 0);
+}
+
+#[test]
+fn the_roles_refuse_what_is_no_configuration() {
+    for (json, words) in [
+        ("{", "EOF"),
+        (r#"{"engineName":"apptainer"}"#, "is not ours"),
+        (r#"{"engineName":"oci","containerID":"x","engineConfig":{}}"#, "ociConfig"),
+        (
+            r#"{"engineName":"oci","containerID":"x","engineConfig":{"ociConfig":{"ociVersion":"1.0.2"}}}"#,
+            "/linux",
+        ),
+    ] {
+        let failed = starter::run(json);
+        assert!(failed.code == 255 && failed.stderr.contains(words), "{json}: {failed:?}");
+    }
+}
+
+#[test]
+fn fifty_containers_with_visitors_coming_and_going() {
+    let engines: Vec<Engine> =
+        (0..50).map(|_| Engine::new(&["sh", "-c", "while read x; do echo $x; done"])).collect();
+    for engine in &engines {
+        assert_eq!(engine.create().code, 0);
+        engine.ask(&json!({"startContainer": true}));
+    }
+    for round in 0..5 {
+        for engine in &engines {
+            let mut visitor = engine.visit();
+            writeln!(visitor, "round {round}").unwrap();
+            if round % 2 == 0 {
+                let mut answer = [0; 8];
+                visitor.read_exact(&mut answer).unwrap();
+                assert_eq!(answer, format!("round {round}\n").as_bytes());
+            }
+        }
+    }
+    for engine in &engines {
+        engine.kill(9);
+        engine.wait_until_stopped();
+        engine.assert_no_cgroup_is_left();
+    }
+}
