@@ -13,7 +13,6 @@ mod help;
 mod logs;
 mod man;
 mod signals;
-mod stage_image;
 mod standalone;
 mod timeline;
 

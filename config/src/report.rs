@@ -49,6 +49,9 @@ pub struct Report {
     pub format: LineFormat,
     /// Whether debug lines are wanted.
     pub debug: bool,
+    /// Whether stderr is left alone: whoever asked reads the log.
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 #[derive(Serialize)]
@@ -65,6 +68,8 @@ struct Line<'a> {
 struct Parts<'a> {
     role: &'a str,
     operation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +97,7 @@ impl Report {
             Level::Error => format!("kickstage: {}: {message}\n", self.command),
             other => format!("kickstage: {}: {}: {message}\n", self.command, other.name()),
         };
-        if !stderr_takes_format {
+        if !stderr_takes_format && !self.quiet {
             let _ = file::write_all(FdRef::STDERR, line.as_bytes());
         }
         let target = match self.log_fd {
@@ -108,6 +113,7 @@ impl Report {
         let error = error.map(|error| Parts {
             role: error.role.name(),
             operation: &error.operation,
+            cause: error.cause.as_deref(),
             errno: error.errno,
             config_key: error.key.as_deref(),
             remedy: error.remedy.as_deref(),

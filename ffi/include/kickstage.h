@@ -123,6 +123,89 @@ int ks_master(struct starterConfig *config, int rpc_socket, int master_socket);
  */
 int ks_rpc_server(struct starterConfig *config, int rpc_socket);
 
+/*
+ * Containers, for programs that are no starter: what the command kickstage does, with the same
+ * state directory, so that both see each other's containers.
+ *
+ * Every function returns 0, or -1 with a ks_error in *error if error is not NULL (free it with
+ * ks_error_free). A handle may be used by one thread at a time. They fork; the child is waited
+ * for by its pidfd: a program that reaps with waitpid(-1) at the same time may take it away.
+ */
+
+/* A container, by name; nothing about it is kept between two calls. */
+typedef struct ks_container ks_container;
+/* Why a function has failed. */
+typedef struct ks_error ks_error;
+
+/* One line: who, doing what, on what, why, and what to do. Valid as long as the error. */
+const char *ks_error_message(const ks_error *error);
+/* The value of config.json that it is about, as a JSON pointer, or NULL. */
+const char *ks_error_key(const ks_error *error);
+/* What to do about it, or NULL. */
+const char *ks_error_remedy(const ks_error *error);
+/* The error number of the system call that has failed, or 0. */
+int ks_error_errno(const ks_error *error);
+/* Frees an error; NULL is fine. */
+void ks_error_free(ks_error *error);
+/* Frees a string that a function says is to be freed; NULL is fine. */
+void ks_string_free(char *string);
+
+struct ks_create_options {
+    /* sizeof(struct ks_create_options) */
+    unsigned long size;
+    /* Absolute path of the directory of all states; NULL: /run/kickstage. */
+    const char *root;
+    /* Name: letters, digits and _ + - . */
+    const char *id;
+    /* Absolute path of the bundle. */
+    const char *bundle;
+    /* Absolute path of a file for the pid, or NULL. */
+    const char *pid_file;
+    /* Descriptors that become the program's standard streams; -1: the caller's own. */
+    int stdio[3];
+    /* A connected socket that takes the container's terminal, or -1. */
+    int console_socket;
+    /* How many descriptors from 3 on the program keeps. */
+    unsigned int preserve_fds;
+};
+
+struct ks_exec_options {
+    /* sizeof(struct ks_exec_options) */
+    unsigned long size;
+    /* Program and arguments, ended by NULL. */
+    const char *const *args;
+    /* Further variables, NAME=value, ended by NULL; or NULL. */
+    const char *const *env;
+    /* Working directory, or NULL for that of config.json. */
+    const char *cwd;
+    /* As in ks_create_options. */
+    int stdio[3];
+    /* Not 0: the program is not waited for. */
+    int detach;
+};
+
+/* Makes a container that waits for its start; *container is to be freed. A failure leaves
+ * nothing behind. */
+int ks_container_create(const struct ks_create_options *options, ks_container **container, ks_error **error);
+/* Finds a container; root as above. *container is to be freed. */
+int ks_container_open(const char *root, const char *id, ks_container **container, ks_error **error);
+/* Executes its program, and runs the poststart hooks. */
+int ks_container_start(const ks_container *container, ks_error **error);
+/* *json becomes the state (runtime-spec, "State"), to be freed with ks_string_free. */
+int ks_container_state(const ks_container *container, char **json, ks_error **error);
+/* Sends a signal to its first process; 0 only asks whether it is there. */
+int ks_container_kill(const ks_container *container, int signal, ks_error **error);
+/* Returns when its first process has ended. *status becomes its exit status, or 128 + n after
+ * signal n, or -1 if nobody can tell (before Linux 6.15, without a monitor). */
+int ks_container_wait(const ks_container *container, int *status, ks_error **error);
+/* Executes a further program. *status becomes its exit status, or 128 + n after signal n; 0 at once
+ * with detach. */
+int ks_container_exec(const ks_container *container, const struct ks_exec_options *options, int *status, ks_error **error);
+/* Removes it; force: a running one is killed first. The handle stays to be freed. */
+int ks_container_delete(const ks_container *container, int force, ks_error **error);
+/* Frees a handle; NULL is fine. The container stays as it is. */
+void ks_container_free(ks_container *container);
+
 #ifdef __cplusplus
 }
 #endif

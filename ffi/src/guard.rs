@@ -31,12 +31,17 @@ pub(crate) fn role(
         Ok(Err(error)) => error.to_string(),
         Err(panic) => format!("{function}: defect in libkickstage: {}", text(&*panic)),
     };
-    last_error::set(&message);
+    tell(&message);
+    failure
+}
+
+/// Why a role has failed.
+pub(crate) fn tell(message: &str) {
+    last_error::set(message);
     if message_level() >= LEVEL_ERROR {
         let line = format!("kickstage: oci: {message}\n");
         let _ = file::write_all(FdRef::STDERR, line.as_bytes());
     }
-    failure
 }
 
 /// `APPTAINER_MESSAGELEVEL`: from -4 (fatal errors only) to 5 (everything); 1 without it.

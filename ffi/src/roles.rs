@@ -113,8 +113,10 @@ pub unsafe extern "C" fn ks_stage2(config: *mut starterConfig, master_socket: c_
             master: (!exec && master_socket >= 0).then(|| inherit(master_socket)).transpose()?,
             new_cgroup_namespace: !exec && new_cgroup_namespace(&common),
             run_hooks: &mut run_hooks,
+            tell: &mut |error| guard::tell(&error.to_string()),
         };
-        Err(hosted::start_process(&spec, place))
+        hosted::start_process(&spec, place);
+        Ok(1)
     })
 }
 

@@ -40,22 +40,24 @@ pub struct Place<'a> {
     pub new_cgroup_namespace: bool,
     /// Runs the startContainer hooks.
     pub run_hooks: &'a mut dyn FnMut(&[Hook]) -> Result<()>,
+    /// Tells why there will be no program: the master may end this process as soon as it knows.
+    pub tell: &'a mut dyn FnMut(&Error),
 }
 
-/// Goes all the way to the user's program. Returns only the reason why it did not get there,
-/// after it has told the master that it won't.
-pub fn start_process(spec: &ProcessSpec, mut place: Place<'_>) -> Error {
+/// Goes all the way to the user's program. Returns only if it did not get there, after it has told
+/// why, and the master that it won't.
+pub fn start_process(spec: &ProcessSpec, mut place: Place<'_>) {
     // until it is ready, a failure is for who wants the container, not for its log
     let mut stderr = file::duplicate_stderr().ok();
     let (Ok(error) | Err(error)) = go(spec, &mut place, &mut stderr);
     if let Some(stderr) = &stderr {
         let _ = file::place(stderr.borrow(), 2);
     }
+    (place.tell)(&error);
     if let Some(master) = &place.master {
         // it may be gone
         let _ = file::write(master.borrow(), &[word::FAILED]);
     }
-    error
 }
 
 fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Result<Error> {

@@ -72,7 +72,7 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         },
     };
     let handoff = handoff::seal(&Task::Exec(Box::new(exec)), Form::Compact)?;
-    let program = crate::stage_image::sealed()?;
+    let program = kickstage_embed::sealed_from_program()?;
     Role::Cli.mark("image sealed");
     let log = global.report.log_fd.map(FdRef::of_raw);
     let console = console.as_ref().map(Fd::borrow);

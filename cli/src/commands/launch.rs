@@ -184,7 +184,7 @@ fn launch(
     let assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
     Role::Stage1.mark("plan made");
     let handoff = handoff::seal(&Task::Make(Box::new(assembly)), Form::Compact)?;
-    let program = crate::stage_image::sealed()?;
+    let program = kickstage_embed::sealed_from_program()?;
     Role::Cli.mark("image sealed");
     let log = global.report.log_fd.map(FdRef::of_raw);
     let [console, monitor] = [&console, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));

@@ -1,8 +1,11 @@
-//! The stage image inside this program.
+//! The stage image, inside whatever program links this.
+//!
+//! Needs no privilege. Gives private, sealed copies, ready to be executed; never executes one.
 
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::image::{self, Content};
 use kickstage_sys::{Fd, file};
+use std::ffi::CStr;
 
 /// As the build has made it, in a section of its own: the kernel maps what lies around the data
 /// that we do use.
@@ -16,16 +19,23 @@ unsafe extern "C" {
     static HEADER: libc::Elf64_Ehdr;
 }
 
-/// A private, sealed copy, ready to be executed. It is made from the program's file: reading it
+const NAME: &CStr = c"kickstage";
+
+/// A private, sealed copy, ready to be executed.
+pub fn sealed() -> Result<Fd> {
+    told(image::seal(NAME, &BYTES, Content::Program))
+}
+
+/// The same for a program that is linked as a whole: the copy is made from its file. Reading it
 /// through our memory would map 200 kB that nobody needs afterwards.
-pub(crate) fn sealed() -> Result<Fd> {
-    let name = c"kickstage";
-    let copy = match file_offset() {
-        Some(offset) => file::open_host(c"/proc/self/exe", libc::O_RDONLY).and_then(|own| {
-            image::seal_part(name, own.borrow(), offset, BYTES.len(), Content::Program)
-        }),
-        None => image::seal(name, &BYTES, Content::Program),
-    };
+pub fn sealed_from_program() -> Result<Fd> {
+    let Some(offset) = file_offset() else { return sealed() };
+    told(file::open_host(c"/proc/self/exe", libc::O_RDONLY).and_then(|own| {
+        image::seal_part(NAME, own.borrow(), offset, BYTES.len(), Content::Program)
+    }))
+}
+
+fn told(copy: kickstage_sys::Result<Fd>) -> Result<Fd> {
     copy.during(Role::Cli, "copy the stage image")
         .map_err(|error: Error| error.remedy("is /proc mounted, and vm.memfd_noexec below 2?"))
 }
@@ -57,9 +67,10 @@ mod tests {
 
     #[test]
     fn the_copy_is_the_image_byte_for_byte() {
-        let copy = sealed().unwrap();
-        assert!(image::is_sealed(copy.borrow()));
-        assert_eq!(image::map(copy.borrow(), 1 << 20).unwrap(), BYTES);
+        for copy in [sealed().unwrap(), sealed_from_program().unwrap()] {
+            assert!(image::is_sealed(copy.borrow()));
+            assert_eq!(image::map(copy.borrow(), 1 << 20).unwrap(), BYTES);
+        }
         assert!(file_offset().is_some(), "the quick way is taken");
     }
 }
