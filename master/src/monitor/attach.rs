@@ -183,3 +183,98 @@ impl Client {
         self.missed += (bytes.len() - sent) as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::{Read, Write};
+    use std::os::fd::IntoRawFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    /// Visitors, and the other end of the container's input.
+    fn house(visitors: usize, terminal: bool) -> (Attach, Vec<UnixStream>, UnixStream) {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let clients =
+            (0..visitors).map(|_| UnixStream::connect(dir.path().join("s")).unwrap()).collect();
+        let (stdin, container) = UnixStream::pair().unwrap();
+        stdin.set_nonblocking(true).unwrap();
+        // SAFETY: both have given their descriptors up.
+        let (listener, stdin) =
+            unsafe { (Fd::from_raw(listener.into_raw_fd()), Fd::from_raw(stdin.into_raw_fd())) };
+        let mut attach = Attach::new(listener, stdin, terminal);
+        attach.welcome();
+        (attach, clients, container)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn all_that_visitors_say_arrives_in_the_order_in_which_it_is_said(
+            said in prop::collection::vec((0..3_usize, any::<Vec<u8>>()), 0..20),
+        ) {
+            let (mut attach, mut visitors, mut container) = house(3, true);
+            let mut expected = Vec::new();
+            for (visitor, bytes) in said.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+                visitors[*visitor].write_all(bytes).unwrap();
+                attach.listen_to(*visitor, true, false);
+                expected.extend_from_slice(bytes);
+            }
+            drop(attach);
+            let mut got = Vec::new();
+            container.read_to_end(&mut got).unwrap();
+            prop_assert_eq!(got, expected);
+        }
+
+        #[test]
+        fn every_visitor_sees_every_byte_while_it_has_room(
+            pieces in prop::collection::vec(any::<Vec<u8>>(), 0..20),
+        ) {
+            let (mut attach, visitors, _container) = house(3, false);
+            for piece in &pieces {
+                attach.show(piece);
+            }
+            drop(attach);
+            for mut visitor in visitors {
+                let mut got = Vec::new();
+                visitor.read_to_end(&mut got).unwrap();
+                prop_assert_eq!(got, pieces.concat());
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_slow_visitor_misses_is_told_when_there_is_room_again() {
+        let (mut attach, mut visitors, _container) = house(1, false);
+        let block = vec![b'x'; 1 << 20];
+        attach.show(&block);
+        attach.show(&block);
+        let mut some = vec![0; 1 << 19];
+        let got = visitors[0].read(&mut some).unwrap();
+        assert!(got > 0);
+        while visitors[0].set_nonblocking(true).is_ok() && visitors[0].read(&mut some).is_ok() {}
+        attach.show(b"again\n");
+        let mut rest = String::new();
+        drop(attach);
+        visitors[0].read_to_string(&mut rest).unwrap();
+        assert!(
+            rest.starts_with("\n[kickstage: ") && rest.ends_with(" bytes left out]\nagain\n"),
+            "{rest:?}"
+        );
+    }
+
+    #[test]
+    fn a_newcomer_sees_the_last_line_of_a_terminal_only() {
+        for (terminal, expected) in [(true, "prompt> "), (false, "")] {
+            let (mut attach, _, _container) = house(0, terminal);
+            attach.show(b"before\nprom");
+            attach.show(b"pt> ");
+            let last = String::from_utf8(attach.last_line.clone()).unwrap();
+            assert_eq!(last, expected);
+            attach.show(&vec![b'y'; 3 * LAST_LINE]);
+            assert!(attach.last_line.len() <= LAST_LINE);
+        }
+    }
+}

@@ -100,3 +100,65 @@ pub(super) fn refusal(error: &impl alloc::string::ToString) -> alloc::string::St
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kickstage_config::control::ConsoleSize;
+    use proptest::prelude::*;
+    use std::io::Write;
+    use std::os::fd::IntoRawFd;
+    use std::os::unix::net::UnixStream;
+
+    fn connected() -> (UnixStream, Request) {
+        let (theirs, ours) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        // SAFETY: the stream has given its descriptor up.
+        let socket = unsafe { Fd::from_raw(ours.into_raw_fd()) };
+        (theirs, Request { socket, text: Vec::new() })
+    }
+
+    /// What comes of bytes that arrive in pieces: the request, or `None` for nonsense.
+    fn read(pieces: &[&[u8]]) -> Option<Control> {
+        let (mut theirs, mut request) = connected();
+        for piece in pieces {
+            // it may have been refused already
+            let _ = theirs.write_all(piece);
+            loop {
+                match request.read() {
+                    Read::Whole(control) => return Some(control),
+                    Read::Nonsense => return None,
+                    Read::More => break,
+                }
+            }
+        }
+        drop(theirs);
+        assert!(matches!(request.read(), Read::Nonsense), "the end before the object's");
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_may_come_in_any_pieces(
+            size in any::<Option<(u16, u16)>>(),
+            parts in any::<[bool; 4]>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let console_size = size.map(|(height, width)| ConsoleSize { height, width });
+            let [reopen_log, start_container, pause, resume] = parts;
+            let control = Control { console_size, reopen_log, start_container, pause, resume };
+            let text = serde_json::to_vec(&control).unwrap();
+            let (first, second) = text.split_at(cut.index(text.len()));
+            prop_assert_eq!(read(&[first, second]), Some(control));
+        }
+
+        #[test]
+        fn any_other_bytes_are_refused_or_awaited(bytes in any::<Vec<u8>>()) {
+            let expected = serde_json::Deserializer::from_slice(&bytes)
+                .into_iter::<Control>()
+                .next()
+                .and_then(Result::ok);
+            prop_assert_eq!(read(&[&bytes]), expected);
+        }
+    }
+}
