@@ -124,12 +124,10 @@ mod tests {
         for piece in pieces {
             // it may have been refused already
             let _ = theirs.write_all(piece);
-            loop {
-                match request.read() {
-                    Read::Whole(control) => return Some(control),
-                    Read::Nonsense => return None,
-                    Read::More => break,
-                }
+            match request.read() {
+                Read::Whole(control) => return Some(control),
+                Read::Nonsense => return None,
+                Read::More => {}
             }
         }
         drop(theirs);
