@@ -98,7 +98,7 @@ fn the_master_pauses_and_resumes_and_gives_up_what_it_can() {
     assert_eq!(field(master, "CapBnd:"), "0000000000000022");
     assert_eq!((field(master, "NoNewPrivs:"), field(master, "Seccomp:")), ("1".into(), "2".into()));
     let again = engine.ask(&json!({"startContainer": true}));
-    assert!(again.contains("not created"), "{again}");
+    assert!(again.contains("cannot start a container that is running"), "{again}");
     engine.kill(9);
     engine.wait_until_stopped();
     assert_eq!(engine.state()["exitCode"], 137);

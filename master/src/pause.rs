@@ -9,14 +9,7 @@ impl Container {
     /// Freezes it; returns when every process has stopped.
     pub fn pause(&self) -> Result<()> {
         match self.status()? {
-            Status::Running | Status::Created => {
-                let record = self.record()?;
-                // first: who lists containers asks the kernel only about those that have it
-                self.mark(kickstage_cgroups::freezer_file(&record.cgroups))?;
-                kickstage_cgroups::freeze(&record.cgroups).inspect_err(|_| {
-                    let _ = self.mark(None);
-                })
-            }
+            Status::Running | Status::Created => self.freeze(),
             status => Err(refused("pause", "container not running or created", status)),
         }
     }
@@ -24,16 +17,29 @@ impl Container {
     /// Thaws it.
     pub fn resume(&self) -> Result<()> {
         match self.status()? {
-            Status::Paused => {
-                kickstage_cgroups::thaw(&self.record()?.cgroups)?;
-                self.mark(None)
-            }
+            Status::Paused => self.thaw(),
             status => Err(refused("resume", "container not paused", status)),
         }
     }
 }
 
 impl Container {
+    /// For who knows that it runs, and may not look at processes (its monitor).
+    pub(crate) fn freeze(&self) -> Result<()> {
+        let record = self.record()?;
+        // first: who lists containers asks the kernel only about those that have it
+        self.mark(kickstage_cgroups::freezer_file(&record.cgroups))?;
+        kickstage_cgroups::freeze(&record.cgroups).inspect_err(|_| {
+            let _ = self.mark(None);
+        })
+    }
+
+    /// The same the other way.
+    pub(crate) fn thaw(&self) -> Result<()> {
+        kickstage_cgroups::thaw(&self.record()?.cgroups)?;
+        self.mark(None)
+    }
+
     fn mark(&self, freezer: Option<Text>) -> Result<()> {
         self.dir.rewrite(&Record { freezer, ..self.record()?.clone() })
     }

@@ -73,7 +73,6 @@ fn restrict_paths(needs: &Needs<'_>) -> core::result::Result<(), RulesetError> {
         (needs.dir.to_string(), own),
         (parent(needs.log), own),
         (needs.state_root.to_string(), AccessFs::ReadDir.into()),
-        ("/proc/sys/kernel/random/boot_id".into(), AccessFs::ReadFile.into()),
     ];
     rules.extend(needs.pid_file.map(|path| (parent(path), AccessFs::RemoveFile.into())));
     for dir in needs.cgroups {

@@ -130,11 +130,11 @@ impl Keeper for StateKeeper {
     }
 
     fn pause(&mut self) -> Result<()> {
-        Container::open(&self.root, &self.id)?.pause()
+        Container::open(&self.root, &self.id)?.freeze()
     }
 
     fn resume(&mut self) -> Result<()> {
-        Container::open(&self.root, &self.id)?.resume()
+        Container::open(&self.root, &self.id)?.thaw()
     }
 
     fn changed(&mut self, status: Status, monitored: &Monitored) -> Result<()> {

@@ -291,6 +291,7 @@ impl<K: Keeper> Life<K> {
             self.log.reopen()?;
         }
         if control.start_container {
+            self.expect(Status::Created, "start")?;
             self.keeper.start()?;
             while self.keeper.channel().is_some() {
                 self.advance();
@@ -301,14 +302,32 @@ impl<K: Keeper> Life<K> {
             }
         }
         if control.pause {
+            self.expect(Status::Running, "pause")?;
             self.keeper.pause()?;
             self.become_and_store(Status::Paused);
         }
         if control.resume {
+            self.expect(Status::Paused, "resume")?;
             self.keeper.resume()?;
             self.become_and_store(Status::Running);
         }
         Ok(())
+    }
+
+    /// Whether it is frozen the kernel tells: `kickstage pause` does not ask the monitor.
+    fn expect(&self, status: Status, what: &str) -> Result<()> {
+        let paused = kickstage_cgroups::freezer_file(&self.cgroups)
+            .map_or(Ok(false), |file| kickstage_cgroups::is_frozen(&file))?;
+        let now = match (self.status, paused) {
+            (Status::Running | Status::Paused, true) => Status::Paused,
+            (Status::Paused, false) => Status::Running,
+            (status, _) => status,
+        };
+        if now == status {
+            return Ok(());
+        }
+        Err(Error::new(Role::Master, format!("{what} container"))
+            .because(format!("cannot {what} a container that is {now}")))
     }
 
     /// The created container has said something, or its exec has.
