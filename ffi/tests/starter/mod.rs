@@ -30,10 +30,13 @@ fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The starter, compiled without tolerating a warning and linked with the library.
+/// `$KICKSTAGE_STARTER`, for where there is no compiler; else the starter, compiled without tolerating a warning and linked with the library.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Some(program) = env::var_os("KICKSTAGE_STARTER") {
+            return program.into();
+        }
         let executable = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kickstage-starter");
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("starter.a");
         let built = env::current_exe().unwrap().with_file_name("libkickstage.a");
@@ -169,8 +172,8 @@ impl Engine {
 
     pub(crate) fn dir(&self) -> PathBuf {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-        let home = env::var("HOME").unwrap();
-        Path::new(&home)
+        // passwd(5) has no other home for root
+        Path::new("/root")
             .join(".apptainer/instances/oci")
             .join(host.trim())
             .join("root")
