@@ -28,6 +28,8 @@ inside() { "$kickstage" exec "$@"; }
 [ "$(inside user /bin/busybox cat /sys/fs/cgroup/memory.max)" = 50003968 ] || fail "memory.max"
 [ "$(inside user /bin/busybox cat /proc/self/cgroup)" = "0::/" ] || fail "cgroup namespace"
 [ "$(inside --user 5:6 user /bin/busybox id)" = "uid=5 gid=6" ] || fail "subordinate ids"
+"$kickstage" kill user KILL
+[ "$("$kickstage" wait user)" = 137 ] || fail "what the monitor keeps"
 "$kickstage" delete --force user
 [ -z "$(ls "$XDG_RUNTIME_DIR/kickstage")" ] || fail "state is left"
 find /sys/fs/cgroup -name user -type d | grep -q . && fail "a cgroup is left"
