@@ -16,18 +16,53 @@ pub(crate) fn write(place: &str, dir: FdRef<'_>, settings: &[Setting]) -> Result
         let name = &of_one_file[0].file;
         let file = match file::open(dir, name, libc::O_WRONLY, 0, Resolve::NoSymlinks) {
             Ok(file) => file,
-            Err(Errno(libc::ENOENT)) if of_one_file.iter().all(|setting| setting.optional) => {
+            Err(Errno(libc::ENOENT)) => {
+                of_one_file.iter().try_for_each(|setting| do_without(place, dir, setting))?;
                 continue;
             }
             Err(errno) => return Err(refused(place, &of_one_file[0], errno)),
         };
         for setting in of_one_file {
+            refuse_below(place, dir, setting)?;
             // one write(2): the kernel takes each as a whole command
             file::write(file.borrow(), setting.value.as_bytes())
                 .map_err(|errno| refused(place, setting, errno))?;
         }
     }
     Ok(())
+}
+
+/// The kernel has no such file.
+fn do_without(place: &str, dir: FdRef<'_>, setting: &Setting) -> Result<()> {
+    match &setting.otherwise {
+        Some((file, value)) => {
+            let instead = Setting {
+                file: file.clone(),
+                value: value.clone(),
+                otherwise: None,
+                ..setting.clone()
+            };
+            write(place, dir, core::slice::from_ref(&instead))
+        }
+        None if setting.optional => Ok(()),
+        None => Err(refused(place, setting, Errno(libc::ENOENT))),
+    }
+}
+
+/// The kernel would kill to get below such a limit.
+fn refuse_below(place: &str, dir: FdRef<'_>, setting: &Setting) -> Result<()> {
+    let (Some(file), Ok(limit)) = (&setting.not_below, setting.value.parse::<u64>()) else {
+        return Ok(());
+    };
+    let used = tree::read(dir, file).map_err(|errno| refused(place, setting, errno))?;
+    let used = core::str::from_utf8(&used).ok().and_then(|used| used.trim().parse::<u64>().ok());
+    match used {
+        Some(used) if used > limit => Err(Error::new(Role::Cgroups, "write")
+            .on(format!("{limit} to {place}/{}", setting.file))
+            .because(format!("{used} are in use and memory.checkBeforeUpdate is set"))
+            .at(&setting.key)),
+        _ => Ok(()),
+    }
 }
 
 /// Changes values of a container that runs.

@@ -29,7 +29,7 @@ fn plan(test: &str) -> (CgroupPlan, PathBuf) {
             file: text("pids.max"),
             value: "50".into(),
             key: "/linux/resources/pids/limit".into(),
-            optional: false,
+            ..Setting::default()
         }],
     };
     let plan = CgroupPlan { groups: vec![group], ..CgroupPlan::default() };

@@ -1,7 +1,8 @@
 //! What holds for every command.
 
 use crate::arguments::{Arguments, absolute};
-use kickstage_config::{Context, Error, LineFormat, Report, Result, Role, Text};
+use kickstage_config::{Context, Error, Level, LineFormat, Report, Result, Role, Text};
+use kickstage_stage1::Judge;
 use kickstage_sys::file::{self, Resolve};
 use kickstage_sys::{FdRef, process};
 use std::env;
@@ -12,6 +13,8 @@ pub(crate) struct Global {
     pub(crate) report: Report,
     /// Where to write the phases.
     pub(crate) trace: Option<Text>,
+    /// What becomes of values that can't be enforced.
+    pub(crate) judge: Judge,
     root: Option<Text>,
 }
 
@@ -27,7 +30,15 @@ impl Global {
         };
         report.log_fd = flags.path("log")?.as_ref().map(open_log).transpose()?;
         let (root, trace) = (flags.path("root")?, flags.path("trace")?);
-        Ok(Self { report: report.clone(), trace, root })
+        let judge = if flags.is_on("compat") { Judge::lenient() } else { Judge::strict() };
+        Ok(Self { report: report.clone(), trace, judge, root })
+    }
+
+    /// Says what has not been enforced.
+    pub(crate) fn warn(&self) {
+        for warning in self.judge.warnings() {
+            self.report.line(Level::Warning, &warning.to_string());
+        }
     }
 
     /// The directory of the containers' states. It need not exist.

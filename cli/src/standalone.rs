@@ -36,6 +36,7 @@ fn stage1(global: &Global, options: &LaunchOptions, console: Option<&Fd>) -> Res
         ("--no-pivot", options.no_pivot),
         ("--no-new-keyring", options.no_new_keyring),
         ("--empty-process", options.empty_process),
+        ("--compat", global.judge.is_lenient()),
     ];
     stage1.args(switches.into_iter().filter(|(_, given)| *given).map(|(name, _)| name));
     stage1.arg("--preserve-fds").arg(options.preserve_fds.to_string());

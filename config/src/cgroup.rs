@@ -45,7 +45,7 @@ pub struct Group {
 }
 
 /// One value of a cgroup.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Setting {
     /// The file in the cgroup's directory.
     pub file: Text,
@@ -56,4 +56,10 @@ pub struct Setting {
     /// Whether a kernel that has no such file may go without: the value is the kernel's default
     /// or has no effect there.
     pub optional: bool,
+    /// File and value for a kernel that has no such file.
+    #[serde(default)]
+    pub otherwise: Option<(Text, String)>,
+    /// A file with a number of which the value may not be below: what is in use.
+    #[serde(default)]
+    pub not_below: Option<Text>,
 }

@@ -2,6 +2,7 @@
 
 use crate::handoff::{self, Form};
 use crate::{Context, Error, Result, Role};
+use alloc::vec::Vec;
 use kickstage_sys::{Errno, Fd, FdRef, socket};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,11 @@ pub enum Message {
     Mounted,
     /// Master: the runtime hooks have run.
     HooksRun,
+    /// Container: a filter with a listener comes next; it will be open here as `fd`.
+    Listening {
+        /// The number of its descriptor.
+        fd: i32,
+    },
     /// Container: only the user's program is missing.
     Ready,
     /// Master: execute it.
@@ -34,6 +40,8 @@ pub struct Inherited {
     pub gate: Option<GateFds>,
     /// Where to send the other end of a new terminal.
     pub console_socket: Option<Fd>,
+    /// Id-mapped copies of mount trees, in the order of the plan.
+    pub trees: Vec<Fd>,
 }
 
 /// The start gate: two fifos of the state directory, both open for reading and writing, so that

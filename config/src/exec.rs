@@ -1,10 +1,12 @@
 //! A further process in a running container.
 
 use crate::handoff::{Assembly, Descriptors};
+use crate::plan::Listener;
 use crate::process::ProcessSpec;
 use crate::record::CgroupDir;
 use crate::{Report, Text};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +60,10 @@ pub struct Exec {
     pub process: ProcessSpec,
     /// Score for the out-of-memory killer.
     pub oom_score_adj: Option<i32>,
+    /// The CPUs until it is in the cgroup, one bit each; empty: any.
+    pub affinity: Vec<u64>,
+    /// Who is asked about system calls, and the container's state for it, as JSON.
+    pub listener: Option<(Listener, String)>,
     /// Whether to return as soon as the program runs.
     pub detach: bool,
     /// Where to write the process's pid, in decimal.
@@ -66,4 +72,11 @@ pub struct Exec {
     pub report: Report,
     /// What is open besides.
     pub descriptors: Descriptors,
+}
+
+impl Exec {
+    /// Whether something has to be done from outside before the program may run.
+    pub const fn waits(&self) -> bool {
+        self.oom_score_adj.is_some() || self.listener.is_some()
+    }
 }

@@ -43,7 +43,7 @@ pub const LIMIT: usize = 16 << 20;
 
 const MAGIC: [u8; 4] = *b"KSTG";
 /// Rises with every change of the types that travel.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const HEADER: usize = 8;
 
 /// The form of the body.

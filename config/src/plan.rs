@@ -76,6 +76,9 @@ pub struct Plan {
     pub supervision: Supervision,
     /// Whether the state stays after a container in the foreground has ended.
     pub keep: bool,
+    /// Whether there is no process to start.
+    #[serde(default)]
+    pub without_process: bool,
     /// Where to write the container's pid, in decimal.
     pub pid_file: Option<Text>,
     /// Score for the out-of-memory killer (proc_pid_oom_score_adj(5)).
@@ -92,6 +95,82 @@ pub struct Plan {
     pub cgroup: CgroupPlan,
     /// Hooks.
     pub hooks: Hooks,
+    /// What the master does on the host, beside cgroups and hooks.
+    #[serde(default)]
+    pub host: HostWork,
+}
+
+/// What only somebody in the host's namespaces can do for a container.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostWork {
+    /// Id-mapped copies of mount trees; a [`Bind`] names one by its place in this list.
+    pub mapped: Vec<MappedTree>,
+    /// Network devices to move.
+    pub net_devices: Vec<NetDevice>,
+    /// The network namespace that they go to, if it is one that is joined.
+    pub net_namespace: Option<Text>,
+    /// Who is asked about system calls that the filter can't decide.
+    pub listener: Option<Listener>,
+    /// Cache and memory bandwidth (resctrl).
+    pub rdt: Option<Rdt>,
+}
+
+/// A copy of the mounts at a path, with other owners (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MappedTree {
+    /// JSON pointer of what asked for it.
+    pub key: String,
+    /// Absolute path of the host.
+    pub source: Text,
+    /// Whether mounts below come along.
+    pub recursive: bool,
+    /// Whether those are mapped too.
+    pub map_recursive: bool,
+    /// The mapping.
+    pub mapping: Mapping,
+}
+
+/// Which ids become which.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Mapping {
+    /// Ranges of uids and of gids: the mount's, the source's, how many.
+    Ranges(Vec<(u32, u32, u32)>, Vec<(u32, u32, u32)>),
+    /// Those of an existing user namespace.
+    Namespace(Text),
+}
+
+/// A network device of the host for the container.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NetDevice {
+    /// JSON pointer of what asked for it.
+    pub key: String,
+    /// Its name on the host.
+    pub name: String,
+    /// Its name in the container.
+    pub rename: String,
+}
+
+/// A seccomp agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its socket on the host.
+    pub path: Text,
+    /// What it is told besides.
+    pub metadata: String,
+}
+
+/// A group of the resctrl file system.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rdt {
+    /// Name of the group; that of the root is empty.
+    pub group: String,
+    /// Whether it is made, and removed again, unless it exists.
+    pub make: bool,
+    /// Lines for `schemata`.
+    pub schemata: Vec<String>,
+    /// Name of a monitoring group in it, if one is wanted.
+    pub monitoring: Option<String>,
 }
 
 impl Plan {
@@ -245,6 +324,9 @@ pub struct Mount {
     pub flags: u64,
     /// Options of the file system, comma-separated.
     pub data: Text,
+    /// Whether it begins with what the mount point holds.
+    #[serde(default)]
+    pub copy_up: bool,
     /// Propagation changes (`MS_*`) after the mount.
     pub propagation: Vec<u64>,
     /// Flag changes after the mount.
@@ -260,6 +342,9 @@ pub struct Bind {
     pub target: Text,
     /// Whether mounts below the source come along.
     pub recursive: bool,
+    /// Instead of the source: the place of a copy in [`HostWork::mapped`].
+    #[serde(default)]
+    pub mapped: Option<usize>,
     /// Propagation changes (`MS_*`).
     pub propagation: Vec<u64>,
     /// Flag changes.

@@ -49,6 +49,15 @@ pub struct ProcessSpec {
     pub scheduler: Option<Scheduler>,
     /// I/O priority, as ioprio_set(2) takes it.
     pub io_priority: Option<u16>,
+    /// Where its memory comes from.
+    #[serde(default)]
+    pub memory_policy: Option<MemoryPolicy>,
+    /// The CPUs that it may run on, one bit each; empty: what the cgroup says.
+    #[serde(default)]
+    pub affinity: Vec<u64>,
+    /// Rights that it gives up for good.
+    #[serde(default)]
+    pub landlock: Option<Landlock>,
     /// How many descriptors from 3 on stay open for the program.
     pub preserve_fds: u32,
     /// Hooks to run as the last thing before the program.
@@ -113,8 +122,34 @@ pub struct Capabilities {
 pub struct Seccomp {
     /// Classic BPF: code, jump if true, jump if false, operand.
     pub program: Vec<(u16, u8, u8, u32)>,
-    /// `SECCOMP_FILTER_FLAG_*`.
+    /// `SECCOMP_FILTER_FLAG_*`; with `NEW_LISTENER` the master fetches the listener.
     pub flags: u64,
+}
+
+/// set_mempolicy(2).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemoryPolicy {
+    /// `MPOL_*`, with `MPOL_F_*`.
+    pub mode: i32,
+    /// One bit a node.
+    pub nodes: Vec<u64>,
+}
+
+/// A ruleset (landlock(7)).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Landlock {
+    /// `LANDLOCK_ACCESS_FS_*` that only the rules give.
+    pub handled_fs: u64,
+    /// `LANDLOCK_ACCESS_NET_*` that only the rules give.
+    pub handled_net: u64,
+    /// `LANDLOCK_SCOPE_*`.
+    pub scoped: u64,
+    /// Paths in the container, and what is allowed beneath.
+    pub paths: Vec<(Text, u64)>,
+    /// TCP ports, and what is allowed with them.
+    pub ports: Vec<(u16, u64)>,
+    /// What this kernel does not know is left out.
+    pub best_effort: bool,
 }
 
 /// sched_setattr(2).

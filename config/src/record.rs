@@ -45,6 +45,15 @@ pub struct Record {
     /// Whether a monitor of ours keeps `monitor.json` beside this record.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub monitored: bool,
+    /// Whether there is no process to start.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub without_process: bool,
+    /// Its class of service in the resctrl file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt_group: Option<String>,
+    /// Groups of its own in the resctrl file system, in the order in which they can be removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rdt: Vec<Text>,
     /// Hooks for `start`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub poststart: Vec<Hook>,

@@ -1,9 +1,11 @@
 //! The roles that help the container process, in its own address space.
 
+use alloc::vec::Vec;
 use kickstage_config::plan::{Hook, Step};
 use kickstage_config::{Assembly, Result};
 use kickstage_rpc::Executor;
 use kickstage_stage2::Helpers;
+use kickstage_sys::Fd;
 
 /// rpc as a call, hooks as children.
 pub(crate) struct Crew<'a> {
@@ -18,6 +20,11 @@ impl<'a> Crew<'a> {
 }
 
 impl Helpers for Crew<'_> {
+    fn take_trees(&mut self, trees: Vec<Fd>) -> Result<()> {
+        trees.into_iter().for_each(|tree| self.executor.add_tree(tree));
+        Ok(())
+    }
+
     fn set_up(&mut self, steps: &[Step]) -> Result<()> {
         self.executor.run(steps)
     }

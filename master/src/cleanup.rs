@@ -1,12 +1,13 @@
 //! Undoing a container that could not be made, and clearing up after one that has ended.
 
+use crate::host_work::rdt;
 use crate::store::StateDir;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use kickstage_config::plan::{Plan, Supervision};
 use kickstage_config::record::{CgroupDir, Record};
 use kickstage_config::state::Status;
-use kickstage_config::{Assembly, Context, Error, Level, Result, Role, Timestamp};
+use kickstage_config::{Assembly, Context, Error, Level, Result, Role, Text, Timestamp};
 use kickstage_starter::Child;
 use kickstage_sys::{identity, process};
 
@@ -15,11 +16,12 @@ pub(crate) struct Existing {
     pub(crate) state: StateDir,
     pub(crate) cgroups: Vec<CgroupDir>,
     pub(crate) child: Option<Child>,
+    pub(crate) rdt: Vec<Text>,
 }
 
 impl Existing {
     pub(crate) const fn new(state: StateDir) -> Self {
-        Self { state, cgroups: Vec::new(), child: None }
+        Self { state, cgroups: Vec::new(), child: None, rdt: Vec::new() }
     }
 
     /// Writes down whom to kill and what to remove, before it can outlive us.
@@ -45,6 +47,9 @@ impl Existing {
             freezer: None,
             monitored: matches!(plan.supervision, Supervision::Resident(_)),
             cgroups,
+            without_process: plan.without_process,
+            rdt_group: plan.host.rdt.as_ref().map(|rdt| rdt.group.clone()),
+            rdt: self.rdt.clone(),
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),
         };
@@ -75,6 +80,9 @@ impl Existing {
             warn(&error);
         }
         if let Err(error) = kickstage_cgroups::remove(&self.cgroups) {
+            warn(&error);
+        }
+        if let Err(error) = rdt::remove(&self.rdt) {
             warn(&error);
         }
         if poststop == Poststop::Run {

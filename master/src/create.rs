@@ -1,8 +1,9 @@
 //! Making a container, step by step.
 
 use crate::cleanup::Existing;
+use crate::host_work::listener::{self, Agent};
 use crate::store::StateDir;
-use crate::{foreground, resident};
+use crate::{foreground, host_work, resident};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -92,7 +93,12 @@ pub(crate) fn make(
     let (ours, theirs) = Channel::pair()?;
     let (console_socket, relay) = console_ends(console)?;
     let entrances = cgroups.entrances()?;
-    let inherited = Cell::new(Some(Inherited { channel: theirs, gate, console_socket }));
+    let opened = host_work::open(&plan.host)?;
+    if let Some(rdt) = &plan.host.rdt {
+        existing.rdt = host_work::rdt::make(rdt)?;
+    }
+    let trees = opened.trees;
+    let inherited = Cell::new(Some(Inherited { channel: theirs, gate, console_socket, trees }));
     let child = kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), || {
         let inherited = inherited.take().expect("taken in the parent after the fork only");
         let entered = entrances.iter().try_for_each(Entrance::enter);
@@ -116,11 +122,12 @@ pub(crate) fn make(
     existing.record(plan, cgroups.dirs())?;
     let state = plan.state(Status::Creating, pid);
     score(plan.oom_score_adj, pid)?;
+    host_work::do_for(&plan.host, pid)?;
     ours.send(&Message::Placed { pid }).map_err(|error| blame(&ours, error))?;
     cgroups.attach_devices()?;
     Role::Master.mark("container placed");
     run_runtime_hooks(plan, &ours, &state)?;
-    ours.expect(&Message::Ready)?;
+    ready(plan, &ours, opened.listener.as_ref(), existing)?;
     Role::Master.mark("container ready");
 
     if let Some(path) = &plan.pid_file {
@@ -132,6 +139,30 @@ pub(crate) fn make(
     }
     let terminal = relay.as_ref().map(receive_terminal).transpose()?;
     Ok(Made { channel: ours, terminal })
+}
+
+/// Waits until only the program is missing; a listener is passed on meanwhile.
+fn ready(plan: &Plan, ours: &Channel, agent: Option<&Fd>, existing: &Existing) -> Result<()> {
+    let (Some(listener), Some(socket), Some(child)) = (&plan.host.listener, agent, &existing.child)
+    else {
+        return ours.expect(&Message::Ready);
+    };
+    let number = listening(ours)?;
+    let state = serde_json::to_string(&plan.state(Status::Creating, child.pid))
+        .map_err(|error| Error::new(Role::Master, "write the state").because(error.to_string()))?;
+    let agent = Agent { listener, socket, oci_version: &plan.oci_version, state: &state };
+    listener::pass(&agent, ours, (&child.pidfd, child.pid), number)?;
+    ours.expect(&Message::Ready)
+}
+
+/// Waits for the number that a listener is going to have.
+pub(crate) fn listening(ours: &Channel) -> Result<i32> {
+    match ours.receive()? {
+        Some(Message::Listening { fd }) => Ok(fd),
+        Some(Message::Failed(error)) => Err(error),
+        other => Err(Error::new(Role::Master, "wait for the seccomp listener")
+            .because(format!("unexpected {other:?}"))),
+    }
 }
 
 /// In the container process: our directories and sockets must not be there for the container to
@@ -146,6 +177,7 @@ pub(crate) fn close_the_rest(
     open.push(inherited.channel.socket().raw());
     open.extend(inherited.gate.iter().flat_map(|gate| [gate.gate.raw(), gate.result.raw()]));
     open.extend(inherited.console_socket.as_ref().map(Fd::raw));
+    open.extend(inherited.trees.iter().map(Fd::raw));
     open.extend(report.log_fd);
     open.sort_unstable();
     open.dedup();

@@ -56,6 +56,7 @@ impl Container {
         // processes that do not hang on the first one, or that a killed master left
         kickstage_cgroups::kill_all(&record.cgroups)?;
         kickstage_cgroups::remove(&record.cgroups)?;
+        crate::host_work::rdt::remove(&record.rdt)?;
         let mut state = State::new(record.oci_version.clone(), record.id.clone(), Status::Stopped);
         state.bundle.clone_from(&record.bundle);
         state.annotations.clone_from(&record.annotations);

@@ -1,11 +1,14 @@
 //! A further process in a running container.
 
 use crate::create::{
-    Console, blame, close_the_rest, console_ends, receive_terminal, score, write_pid_file,
+    Console, blame, close_the_rest, console_ends, listening, receive_terminal, score,
+    write_pid_file,
 };
 use crate::foreground;
+use crate::host_work::listener::{self, Agent};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::Cell;
 use kickstage_cgroups::{Entrance, way_into};
 use kickstage_config::cgroup::Version;
@@ -14,7 +17,7 @@ use kickstage_config::exec::Exec;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_starter::Child;
-use kickstage_sys::{Fd, FdRef, file, process, signal};
+use kickstage_sys::{Fd, FdRef, file, process, sched, signal};
 
 /// Makes the process, and stands before it unless it is detached. `body` is run as the process,
 /// in its namespaces and cgroups, with the host's procfs where it needs one. Gives the exit
@@ -29,7 +32,17 @@ pub fn exec(
     let (ours, theirs) = Channel::pair()?;
     let (console_socket, relay) = console_ends(console)?;
     let proc = host_proc(exec)?;
-    let inherited = Cell::new(Some(Inherited { channel: theirs, gate: None, console_socket }));
+    let agent =
+        exec.listener.as_ref().map(|(listener, _)| listener::connect(listener)).transpose()?;
+    if !exec.affinity.is_empty() {
+        // the process inherits it, up to the moment in which it enters the cgroup
+        sched::set_affinity(&exec.affinity)
+            .during(Role::Master, "set the CPUs")
+            .map_err(|error| error.at("/process/execCPUAffinity/initial"))?;
+    }
+    let trees = Vec::new();
+    let inherited =
+        Cell::new(Some(Inherited { channel: theirs, gate: None, console_socket, trees }));
     let child = spawn(exec, |entrances| {
         let inherited = inherited.take().expect("taken in the parent after the fork only");
         let mut open = kept.to_vec();
@@ -44,7 +57,7 @@ pub fn exec(
         }
     })?;
     drop(inherited.take());
-    let begun = begin(exec, &ours, &child, relay.as_ref());
+    let begun = begin(exec, &ours, &child, relay.as_ref(), agent.as_ref());
     let terminal = begun.inspect_err(|_| {
         let _ = process::signal(child.pidfd.borrow(), libc::SIGKILL);
         let _ = process::wait(child.pidfd.borrow());
@@ -58,8 +71,19 @@ pub fn exec(
 }
 
 /// Until the program runs. Gives our end of its terminal if we relay it.
-fn begin(exec: &Exec, ours: &Channel, child: &Child, relay: Option<&Fd>) -> Result<Option<Fd>> {
-    if exec.oom_score_adj.is_some() {
+fn begin(
+    exec: &Exec,
+    ours: &Channel,
+    child: &Child,
+    relay: Option<&Fd>,
+    agent: Option<&Fd>,
+) -> Result<Option<Fd>> {
+    if let (Some((listener, state)), Some(socket)) = (&exec.listener, agent) {
+        let number = listening(ours)?;
+        let agent = Agent { listener, socket, oci_version: "1.3.0", state };
+        listener::pass(&agent, ours, (&child.pidfd, child.pid), number)?;
+    }
+    if exec.waits() {
         score(exec.oom_score_adj, child.pid)?;
         ours.send(&Message::Start).map_err(|error| blame(ours, error))?;
     }

@@ -19,6 +19,7 @@ pub mod delete;
 pub mod engine;
 mod exec;
 mod foreground;
+mod host_work;
 #[cfg(feature = "json")]
 mod instance;
 #[cfg(feature = "json")]

@@ -45,6 +45,7 @@ impl Programs {
         if let Some(console) = &inherited.console_socket {
             descriptors.push(("--console-fd", console.raw()));
         }
+        descriptors.extend(inherited.trees.iter().map(|tree| ("--tree-fd", tree.raw())));
         let errno = execute(&self.stage2, &descriptors);
         eprintln!("kickstage-master: execute kickstage-stage2: {errno}");
         127

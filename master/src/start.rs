@@ -21,6 +21,11 @@ impl Container {
             return Err(Error::new(Role::Master, "start container")
                 .because(format!("cannot start a container that is {status}")));
         }
+        if self.record()?.without_process {
+            return Err(Error::new(Role::Master, "start container")
+                .because("config.json has no process")
+                .at("/process"));
+        }
         let open = |name, flags| {
             file::open(self.dir.dir(), name, flags | libc::O_NONBLOCK, 0, Resolve::NoSymlinks)
                 .during(Role::Master, "open the start gate")

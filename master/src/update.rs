@@ -1,6 +1,8 @@
 //! Changing the limits of a container that runs.
 
 use crate::container::Container;
+use crate::host_work::rdt;
+use alloc::string::String;
 use alloc::vec::Vec;
 use kickstage_config::cgroup::Setting;
 use kickstage_config::record::CgroupDir;
@@ -16,6 +18,19 @@ impl Container {
             );
         }
         Ok(&self.record()?.cgroups)
+    }
+
+    /// Changes the schemata of its class of service (resctrl), by lines.
+    pub fn update_rdt(&self, schemata: &[String]) -> Result<()> {
+        if schemata.is_empty() {
+            return Ok(());
+        }
+        let group = self.record()?.rdt_group.as_deref().ok_or_else(|| {
+            Error::new(Role::Master, "change resctrl schemata")
+                .because("the container was made without a class of service")
+                .at("/linux/intelRdt")
+        })?;
+        rdt::write_schemata(group, schemata)
     }
 
     /// Writes the values for each of its cgroups.

@@ -107,6 +107,9 @@ fn record(id: &str, pid: i32) -> Record {
         freezer: None,
         monitored: false,
         cgroups: Vec::new(),
+        without_process: false,
+        rdt_group: None,
+        rdt: Vec::new(),
         poststart: Vec::new(),
         poststop: Vec::new(),
     }

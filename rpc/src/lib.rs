@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod copy_up;
 mod cover;
 mod devices;
 mod in_root;
@@ -18,6 +19,7 @@ mod server;
 
 pub use server::{Client, serve, serve_with, unpack};
 
+use alloc::vec::Vec;
 use kickstage_config::plan::{Op, Step};
 use kickstage_config::{Error, Result, Role};
 use kickstage_sys::{Fd, FdRef, file};
@@ -26,12 +28,19 @@ use kickstage_sys::{Fd, FdRef, file};
 #[derive(Default)]
 pub struct Executor {
     root: Option<Fd>,
+    /// Id-mapped mount trees that somebody in the host's namespaces has made.
+    trees: Vec<Fd>,
 }
 
 impl Executor {
     /// Nothing opened yet.
     pub const fn new() -> Self {
-        Self { root: None }
+        Self { root: None, trees: Vec::new() }
+    }
+
+    /// One more tree that steps may name by its place.
+    pub fn add_tree(&mut self, tree: Fd) {
+        self.trees.push(tree);
     }
 
     /// Executes steps in order, up to the first that fails. New files get exactly the modes
@@ -64,7 +73,7 @@ impl Executor {
                 Ok(())
             }
             Op::Mount(mount) => mounts::mount(self.root()?, mount),
-            Op::Bind(bind) => mounts::bind(self.root()?, bind),
+            Op::Bind(bind) => mounts::bind(self.root()?, bind, &self.trees),
             Op::Directory { path, mode } => in_root::directory(self.root()?, path, *mode).map(drop),
             Op::Devices { nodes } => devices::make(self.root()?, nodes),
             Op::Symlinks { links } => devices::link(self.root()?, links),

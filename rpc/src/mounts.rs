@@ -1,12 +1,13 @@
 //! Mounting file systems and parts of the host's tree.
 
+use crate::copy_up;
 use crate::in_root::{self, InRoot, Kind};
 use alloc::format;
 use kickstage_config::plan::{AttributeChange, Bind, Mount};
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::file::{self, magic};
-use kickstage_sys::mount::{self, Attributes, Depth};
-use kickstage_sys::{Errno, FdRef};
+use kickstage_sys::mount::{self, Attributes, Depth, attribute};
+use kickstage_sys::{Errno, Fd, FdRef};
 
 /// Mounts a file system on a directory that is held open: the mount point can't be exchanged
 /// between check and use.
@@ -27,7 +28,7 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
         Some(&wanted.source),
         c".",
         Some(&wanted.kind),
-        wanted.flags,
+        if wanted.copy_up { wanted.flags & !libc::MS_RDONLY } else { wanted.flags },
         (!data.is_empty()).then_some(&*data),
     )
     .or_else(|errno| match errno.0 {
@@ -37,7 +38,7 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
         _ => Err(errno),
     })
     .map_err(|errno| refused(wanted, errno))?;
-    if wanted.propagation.is_empty() && wanted.changes.is_empty() {
+    if wanted.propagation.is_empty() && wanted.changes.is_empty() && !wanted.copy_up {
         return Ok(());
     }
 
@@ -46,6 +47,18 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
     let now = file::stat(top.fd()).during_on(Role::Rpc, "stat", &wanted.target)?;
     if (now.dev, now.inode) == (before.dev, before.inode) {
         return Err(moved(&wanted.target));
+    }
+    if wanted.copy_up {
+        copy_up::copy(target.fd(), top.fd(), &wanted.target)?;
+        if wanted.flags & libc::MS_RDONLY != 0 {
+            let set = attribute::RDONLY;
+            let readonly = AttributeChange { set, clear: 0, recursive: false };
+            apply(top.fd(), &[readonly], &[]).during_on(
+                Role::Rpc,
+                "make read-only",
+                &wanted.target,
+            )?;
+        }
     }
     apply(top.fd(), &wanted.changes, &wanted.propagation).during_on(
         Role::Rpc,
@@ -95,7 +108,16 @@ fn moved(path: &Text) -> Error {
 }
 
 /// Clones a part of the host's tree, changes the clone, and attaches it.
-pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind) -> Result<()> {
+/// One with other owners has been cloned already, by who may do that.
+pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind, trees: &[Fd]) -> Result<()> {
+    if let Some(place) = wanted.mapped {
+        let tree = trees.get(place).ok_or_else(|| {
+            Error::new(Role::Rpc, "bind").on(&wanted.target).because("its tree has not been passed")
+        })?;
+        let is_dir =
+            file::stat(tree.borrow()).during_on(Role::Rpc, "stat", &wanted.source)?.is_dir();
+        return attach(root, wanted, tree, is_dir);
+    }
     let source = file::open_host(&wanted.source, libc::O_PATH).map_err(|errno| {
         let error = Error::new(Role::Rpc, "open the source").on(&wanted.source).errno(errno);
         if errno.0 == libc::ENOENT {
@@ -105,16 +127,19 @@ pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind) -> Result<()> {
         }
     })?;
     let is_dir = file::stat(source.borrow()).during_on(Role::Rpc, "stat", &wanted.source)?.is_dir();
-    let kind = if is_dir { Kind::Directory } else { Kind::File };
-    let target = in_root::mount_point(root, &wanted.target, kind)?;
-    refuse_hidden_procfs(&target, &wanted.target)?;
-
     let depth = if wanted.recursive { Depth::Recursive } else { Depth::One };
     let tree = mount::clone_tree(source.borrow(), depth).during_on(
         Role::Rpc,
         "clone the mount of",
         &wanted.source,
     )?;
+    attach(root, wanted, &tree, is_dir)
+}
+
+fn attach(root: FdRef<'_>, wanted: &Bind, tree: &Fd, is_dir: bool) -> Result<()> {
+    let kind = if is_dir { Kind::Directory } else { Kind::File };
+    let target = in_root::mount_point(root, &wanted.target, kind)?;
+    refuse_hidden_procfs(&target, &wanted.target)?;
     apply(tree.borrow(), &wanted.changes, &wanted.propagation).during_on(
         Role::Rpc,
         "change mount",

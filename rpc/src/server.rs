@@ -2,7 +2,8 @@
 //! itself (a C starter, the standalone binaries).
 //!
 //! A byte asks for a batch, with the descriptor of a sealed handoff that holds the steps, or to
-//! enter a cgroup namespace, with its descriptor, or for something that whoever serves knows.
+//! enter a cgroup namespace or keep a mount tree, with its descriptor, or for something that
+//! whoever serves knows.
 //! Another answers how it went; with a failure comes a sealed handoff that tells it. Bytes with
 //! descriptors keep their borders on every kind of socket. A container costs four round trips.
 
@@ -16,6 +17,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 const BATCH: &[u8] = b"b";
 const CGROUP_NAMESPACE: &[u8] = b"c";
+/// A mount tree comes with it.
+const TREE: &[u8] = b"t";
 const DONE: &[u8] = b"d";
 const FAILED: &[u8] = b"f";
 
@@ -38,6 +41,11 @@ impl Client {
     /// Has everything that follows executed in a cgroup namespace.
     pub fn enter_cgroup_namespace(&self, namespace: &Fd) -> Result<()> {
         self.ask(CGROUP_NAMESPACE, namespace)
+    }
+
+    /// Passes a mount tree on that steps name by its place.
+    pub fn add_tree(&self, tree: &Fd) -> Result<()> {
+        self.ask(TREE, tree)
     }
 
     /// Asks for something else, of which the server's `other` knows.
@@ -77,6 +85,10 @@ pub fn serve_with(socket: FdRef<'_>, mut other: impl FnMut(u8, &Fd) -> Result<()
             (b"", _) => return Ok(()),
             (BATCH, Some(batch)) => {
                 unpack::<Vec<Step>>(&batch).and_then(|steps| executor.run(&steps))
+            }
+            (TREE, Some(tree)) => {
+                executor.add_tree(tree);
+                Ok(())
             }
             (CGROUP_NAMESPACE, Some(namespace)) => {
                 process::join(namespace.borrow(), process::clone::NEWCGROUP)

@@ -5,10 +5,10 @@
 //! cgroups.
 
 use crate::text::invalid;
-use crate::{Bundle, Host, Request, process};
+use crate::{Bundle, Host, Judge, Request, process};
 use kickstage_config::engine::{Common, EngineConfig, NAME, NO_FD, Stream};
 use kickstage_config::handoff::Descriptors;
-use kickstage_config::plan::{Goal, LogOptions, Monitoring, Supervision};
+use kickstage_config::plan::{Goal, HostWork, LogOptions, Monitoring, Supervision};
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::starter::{NamespaceFlags, StarterConfig};
@@ -172,8 +172,26 @@ pub fn decide(common: &Common) -> Result<Assembly> {
         preserve_fds: 0,
         report: Report { command: "oci".into(), ..Report::default() },
         descriptors: Descriptors::default(),
+        judge: Judge::strict(),
     };
-    crate::prepare(&bundle, &request, &Host::read()?)
+    let assembly = crate::prepare(&bundle, &request, &Host::read()?)?;
+    refuse_host_work(&assembly.plan.host)?;
+    Ok(assembly)
+}
+
+/// The conversations of a C starter have no words for it.
+fn refuse_host_work(work: &HostWork) -> Result<()> {
+    let asked = [
+        work.mapped.first().map(|tree| &*tree.key),
+        work.net_devices.first().map(|device| &*device.key),
+        work.listener.as_ref().map(|_| "/linux/seccomp/listenerPath"),
+        work.rdt.as_ref().map(|_| "/linux/intelRdt"),
+    ];
+    match asked.into_iter().flatten().next() {
+        Some(pointer) => Err(invalid(pointer, "not through a C starter")
+            .remedy("make the container with kickstage create")),
+        None => Ok(()),
+    }
 }
 
 /// What the process becomes; needs nothing of the host.
@@ -188,7 +206,7 @@ pub fn process(common: &Common) -> Result<ProcessSpec> {
         empty: common.engine_config.empty_process && !common.engine_config.exec,
         start_container: crate::hooks::decide(&spec)?.start_container,
     };
-    process::decide(&spec, around)
+    process::decide(&spec, around, &Judge::strict())
 }
 
 /// Where the container's cgroups are: for a further process.

@@ -1,8 +1,10 @@
 //! A further process in a container: from config.json and what the caller wants changed.
 
 use crate::text::invalid;
-use crate::{namespaces, process, refuse};
+use crate::{Judge, host_work, namespaces, process, scheduling};
+use kickstage_config::plan::Listener;
 use kickstage_config::process::ProcessSpec;
+use kickstage_config::state::State;
 use kickstage_config::{Error, Result, Role, Text};
 use kickstage_sys::{Errno, file};
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
@@ -45,6 +47,10 @@ pub struct Decided {
     pub namespaces: u64,
     /// Score for the out-of-memory killer.
     pub oom_score_adj: Option<i32>,
+    /// The CPUs until it is in the container's cgroup, one bit each; empty: any.
+    pub affinity: Vec<u64>,
+    /// Who is asked about system calls.
+    pub listener: Option<Listener>,
 }
 
 /// Decides. `spec` is the container's config.json.
@@ -54,6 +60,7 @@ pub fn exec(
     changes: &Changes,
     preserve_fds: u32,
     new_keyring: bool,
+    judge: &Judge,
 ) -> Result<Decided> {
     let mut spec = spec.clone();
     let changed = match &changes.process {
@@ -61,7 +68,10 @@ pub fn exec(
         None => change(spec.process().clone().unwrap_or_default(), changes)?,
     };
     spec.set_process(Some(changed));
-    refuse::what_is_not_enforced(&spec)?;
+    crate::platforms(&spec, judge)?;
+    let asked = spec.process().as_ref().expect("it has just been set");
+    let (affinity, last) = scheduling::affinity(asked)?;
+    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let around = process::Around {
         id,
         new_keyring,
@@ -70,11 +80,25 @@ pub fn exec(
         empty: false,
         start_container: Vec::new(),
     };
+    let process = process::decide(&spec, around, judge)?;
     Ok(Decided {
-        process: process::decide(&spec, around)?,
+        process: ProcessSpec { affinity: last, ..process },
         namespaces: namespaces::decide(&spec)?.all(),
         oom_score_adj: process::oom_score_adj(&spec)?,
+        affinity,
+        listener: profile.map(host_work::listener).transpose()?.flatten(),
     })
+}
+
+/// What a listener is told, beside the descriptor.
+pub fn with_state(
+    listener: Option<Listener>,
+    state: impl FnOnce() -> Result<State>,
+) -> Result<Option<(Listener, String)>> {
+    let Some(listener) = listener else { return Ok(None) };
+    let state = serde_json::to_string(&state()?)
+        .map_err(|error| Error::new(Role::Stage1, "write the state").because(error.to_string()))?;
+    Ok(Some((listener, state)))
 }
 
 /// As runc changes it.
@@ -159,7 +183,7 @@ mod tests {
     }
 
     fn decided(changes: &Changes) -> Result<Decided> {
-        exec(&spec(), &Text::new("box").unwrap(), changes, 2, true)
+        exec(&spec(), &Text::new("box").unwrap(), changes, 2, true, &Judge::strict())
     }
 
     fn words(texts: &[Text]) -> Vec<&str> {
@@ -169,7 +193,7 @@ mod tests {
     #[test]
     fn what_is_not_changed_is_the_containers() {
         let changes = Changes { args: vec!["id".into()], ..Changes::default() };
-        let Decided { process, namespaces, oom_score_adj } = decided(&changes).unwrap();
+        let Decided { process, namespaces, oom_score_adj, .. } = decided(&changes).unwrap();
         assert_eq!((words(&process.args), words(&process.env)), (vec!["id"], vec!["A=1"]));
         assert_eq!((process.uid, process.gid, process.groups), (5, 6, vec![7]));
         assert_eq!((process.console, process.preserve_fds), (None, 2));

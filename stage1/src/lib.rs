@@ -8,30 +8,38 @@
 mod bundle;
 mod capabilities;
 pub mod cgroup;
+mod cpu_list;
 mod devices;
 mod embedded;
 pub mod engine;
 pub mod exec;
 mod hooks;
+mod host_work;
+mod id_mapped;
+mod landlock;
 mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
-mod refuse;
+mod scheduling;
 pub mod seccomp;
 mod setup;
+pub mod support;
 mod sysctl;
 mod text;
 
 pub use bundle::{Bundle, read_config};
 pub use mount_options::mount_options;
 pub use namespaces::NAMESPACES;
+pub use support::Judge;
 
+use crate::text::invalid;
 use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Plan, Supervision};
 use kickstage_config::{Assembly, Report, Result, Text};
 use kickstage_sys::process::clone;
 use kickstage_sys::{file, process as system};
+use oci_spec::runtime::Spec;
 
 /// What the user asked for, beside what the bundle says.
 #[derive(Clone, Debug)]
@@ -61,6 +69,8 @@ pub struct Request {
     pub report: Report,
     /// Open descriptors for the roles to come.
     pub descriptors: Descriptors,
+    /// What becomes of values that can't be enforced.
+    pub judge: Judge,
 }
 
 /// What the decisions depend on, beside the bundle.
@@ -115,10 +125,30 @@ impl Host {
     }
 }
 
+/// What is not for Linux.
+fn platforms(spec: &Spec, judge: &Judge) -> Result<()> {
+    let windows = spec.process().as_ref().is_some_and(|process| process.command_line().is_some());
+    let username = spec.process().as_ref().is_some_and(|p| p.user().username().is_some());
+    let given = [
+        ("/solaris", spec.solaris().is_some()),
+        ("/windows", spec.windows().is_some()),
+        ("/vm", spec.vm().is_some()),
+        ("/zos", spec.zos().is_some()),
+        ("/process/commandLine", windows),
+        ("/process/user/username", username),
+    ];
+    let mut given = given.iter().filter(|(_, given)| *given);
+    given.try_for_each(|(pointer, _)| judge.refuse(pointer))
+}
+
 /// Decides everything.
 pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assembly> {
-    let spec = &bundle.spec;
-    refuse::what_is_not_enforced(spec)?;
+    let (spec, judge) = (&bundle.spec, &request.judge);
+    platforms(spec, judge)?;
+    if spec.process().is_none() && request.goal == Goal::Running && !request.empty_process {
+        return Err(invalid("/process", "it is missing: there is nothing to run")
+            .remedy("create needs none; run does"));
+    }
     let namespaces = namespaces::decide(spec)?;
     let hooks = hooks::decide(spec)?;
     let process = process::decide(
@@ -131,9 +161,11 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
             empty: request.empty_process,
             start_container: hooks.start_container.clone(),
         },
+        judge,
     )?;
-    let cgroup = cgroup::plan(spec, request.id.as_str(), &host.cgroups)?;
-    let setup = setup::decide(bundle, request, &namespaces, &host.cgroups, &cgroup)?;
+    let cgroup = cgroup::plan(spec, request.id.as_str(), &host.cgroups, judge)?;
+    let mut work = host_work::decide(spec, request, &namespaces)?;
+    let setup = setup::decide(bundle, request, &namespaces, &host.cgroups, &cgroup, &mut work)?;
     let plan = Plan {
         id: request.id.clone(),
         oci_version: spec.version().clone(),
@@ -149,6 +181,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
         goal: request.goal,
         supervision: request.supervision.clone(),
         keep: request.keep,
+        without_process: spec.process().is_none() && !request.empty_process,
         pid_file: request.pid_file.clone(),
         oom_score_adj: process::oom_score_adj(spec)?,
         time_offsets: namespaces::time_offsets(spec, &namespaces)?,
@@ -157,6 +190,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
         setup,
         cgroup,
         hooks,
+        host: work,
     };
     Ok(Assembly {
         starter: namespaces.starter_config(spec, &process, host.unprivileged.as_ref())?,

@@ -8,13 +8,13 @@
 use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::{Error, Report, Result, Role, Text};
-use kickstage_stage1::{Bundle, Host, Request};
+use kickstage_stage1::{Bundle, Host, Judge, Request};
 use lexopt::prelude::{Long, ValueExt};
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: kickstage-stage1 --bundle DIR --id ID [--root DIR] [--create]
        [--detach] [--keep] [--pid-file FILE] [--no-pivot] [--no-new-keyring]
-       [--preserve-fds N] [--console-fd N]
+       [--preserve-fds N] [--console-fd N] [--compat]
 Paths are absolute. Prints the assembly as JSON on stdout.";
 
 fn main() -> ExitCode {
@@ -55,6 +55,7 @@ fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
         preserve_fds: 0,
         report: Report { command: "run".into(), ..Report::default() },
         descriptors: Descriptors::default(),
+        judge: Judge::strict(),
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -72,6 +73,7 @@ fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
             }
             Long("detach") => request.supervision = Supervision::Foreign,
             Long("keep") => request.keep = true,
+            Long("compat") => request.judge = Judge::lenient(),
             Long("no-pivot") => request.no_pivot = true,
             Long("no-new-keyring") => request.no_new_keyring = true,
             Long("empty-process") => request.empty_process = true,

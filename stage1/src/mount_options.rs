@@ -21,12 +21,17 @@ pub(crate) enum Meaning {
     Bind(bool),
     /// Attributes of the whole tree: set, clear.
     Recursive(u64, u64),
+    /// Ids are mapped, in mounts below too or not.
+    IdMapped(bool),
+    /// A tmpfs begins with what the mount point holds.
+    CopyUp,
     /// Nothing.
     Nothing,
 }
 
 use Meaning::{
-    AccessTime, Bind, Clear, FileSystem, FileSystemClear, Nothing, Propagation, Recursive, Set,
+    AccessTime, Bind, Clear, CopyUp, FileSystem, FileSystemClear, IdMapped, Nothing, Propagation,
+    Recursive, Set,
 };
 
 /// Every option that is not handed to the file system (mount(8), runtime-spec config.md "Linux
@@ -40,6 +45,7 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("diratime", Clear(libc::MS_NODIRATIME, attribute::NODIRATIME)),
     ("dirsync", FileSystem(libc::MS_DIRSYNC)),
     ("exec", Clear(libc::MS_NOEXEC, attribute::NOEXEC)),
+    ("idmap", IdMapped(false)),
     ("iversion", FileSystem(libc::MS_I_VERSION)),
     ("lazytime", FileSystem(LAZYTIME)),
     ("loud", FileSystemClear(libc::MS_SILENT)),
@@ -62,6 +68,7 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("rdiratime", Recursive(0, attribute::NODIRATIME)),
     ("relatime", AccessTime(libc::MS_RELATIME, 0)),
     ("rexec", Recursive(0, attribute::NOEXEC)),
+    ("ridmap", IdMapped(true)),
     ("rnoatime", Recursive(attribute::NOATIME, attribute::ATIME)),
     ("rnodev", Recursive(attribute::NODEV, 0)),
     ("rnodiratime", Recursive(attribute::NODIRATIME, 0)),
@@ -89,6 +96,7 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("suid", Clear(libc::MS_NOSUID, attribute::NOSUID)),
     ("symfollow", Clear(NOSYMFOLLOW, attribute::NOSYMFOLLOW)),
     ("sync", FileSystem(libc::MS_SYNCHRONOUS)),
+    ("tmpcopyup", CopyUp),
     ("unbindable", Propagation(libc::MS_UNBINDABLE)),
 ];
 

@@ -1,17 +1,17 @@
 //! The mounts of config.json, as operations.
 
 use crate::cgroup;
+use crate::id_mapped::{IdMapped, refuse_unless_bind};
 use crate::mount_options::{Meaning, meaning};
 use crate::namespaces::Namespaces;
-use crate::refuse::not_enforced;
 use crate::text::{self, clean, invalid};
 use kickstage_config::cgroup::CgroupPlan;
-use kickstage_config::plan::{AttributeChange, Bind, Mount, Op, Step};
+use kickstage_config::plan::{AttributeChange, Bind, MappedTree, Mount, Op, Step};
 use kickstage_config::{Result, Text};
 use kickstage_sys::file::{self, magic};
 use kickstage_sys::mount::attribute;
 use kickstage_sys::process::clone;
-use oci_spec::runtime::Mount as Entry;
+use oci_spec::runtime::{Mount as Entry, Spec};
 
 /// What can be mounted over below /proc: files that tools such as lxcfs replace. Anything else
 /// there would let the container fake what the kernel says (CVE-2019-16884).
@@ -36,6 +36,18 @@ pub(crate) struct Wanted {
     kind: String,
     source: Option<String>,
     options: Options,
+    ids: IdMapped,
+}
+
+/// What mounts depend on, beside themselves.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) bundle: &'a Text,
+    pub(crate) namespaces: &'a Namespaces,
+    pub(crate) host: &'a cgroup::CgroupHost,
+    pub(crate) cgroups: &'a CgroupPlan,
+    /// `/linux/mountLabel`.
+    pub(crate) label: Option<Text>,
 }
 
 #[derive(Default)]
@@ -47,6 +59,8 @@ struct Options {
     recursive: Vec<AttributeChange>,
     propagation: Vec<u64>,
     file_system_flag: Option<String>,
+    id_mapped: Option<bool>,
+    copy_up: bool,
 }
 
 /// The change of one mount's own flags.
@@ -60,9 +74,6 @@ impl Wanted {
     /// Reads an entry.
     pub(crate) fn read(index: usize, entry: &Entry) -> Result<Self> {
         let key = format!("/mounts/{index}");
-        if entry.uid_mappings().is_some() || entry.gid_mappings().is_some() {
-            return Err(not_enforced(&format!("{key}/uidMappings")));
-        }
         let target = text::path(&format!("{key}/destination"), entry.destination())?;
         let options = Options::read(&key, entry.options().as_deref().unwrap_or_default())?;
         let source = entry.source().as_ref().map(|source| text::path(&key, source)).transpose()?;
@@ -70,6 +81,7 @@ impl Wanted {
             target: clean(target.as_str()),
             kind: entry.typ().clone().unwrap_or_default(),
             source: source.map(|source| source.to_string()),
+            ids: IdMapped::read(&key, entry, options.id_mapped)?,
             options,
             key,
         };
@@ -93,6 +105,13 @@ impl Wanted {
             let pointer = format!("{}/options", self.key);
             return Err(invalid(&pointer, format!("{name} is a flag of a file system"))
                 .remedy("a bind mount shares its source's; set it there"));
+        }
+        if self.ids.is_wanted() {
+            refuse_unless_bind(&self.key, self.is_bind())?;
+        }
+        if self.options.copy_up && (self.is_bind() || self.kind != "tmpfs") {
+            let pointer = format!("{}/options", self.key);
+            return Err(invalid(&pointer, "tmpcopyup is for a tmpfs"));
         }
         self.check_proc()
     }
@@ -137,52 +156,73 @@ impl Wanted {
     /// As operations.
     pub(crate) fn steps(
         self,
-        bundle: &Text,
-        namespaces: &Namespaces,
-        host: &cgroup::CgroupHost,
-        cgroup_plan: &CgroupPlan,
+        around: &Surroundings<'_>,
+        mapped: &mut Vec<MappedTree>,
     ) -> Result<Vec<Step>> {
         if self.shows_cgroups() {
             let entry = cgroup::Entry {
                 key: &self.key,
                 target: &self.target,
                 flags: self.options.flags,
-                namespace: namespaces.separates(clone::NEWCGROUP),
+                namespace: around.namespaces.separates(clone::NEWCGROUP),
             };
-            return cgroup::mount_steps(&entry, host, cgroup_plan);
+            return cgroup::mount_steps(&entry, around.host, around.cgroups);
         }
         let key = self.key.clone();
-        let op = if self.is_bind() { self.bind(bundle)? } else { self.mount()? };
+        let op = if self.is_bind() {
+            Op::Bind(self.bind(around, mapped)?)
+        } else {
+            Op::Mount(self.mount(around.label.as_ref())?)
+        };
         Ok(vec![Step { key, op }])
     }
 
-    fn bind(self, bundle: &Text) -> Result<Op> {
+    fn bind(self, around: &Surroundings<'_>, mapped: &mut Vec<MappedTree>) -> Result<Bind> {
         let pointer = format!("{}/source", self.key);
         let source = self.source.ok_or_else(|| invalid(&pointer, "it is missing"))?;
-        let source = if source.starts_with('/') { source } else { format!("{bundle}/{source}") };
+        let source =
+            if source.starts_with('/') { source } else { format!("{}/{source}", around.bundle) };
         let Change { set, clear } = self.options.change;
         let own = AttributeChange { set, clear, recursive: false };
         let changes = (set | clear != 0).then_some(own);
-        Ok(Op::Bind(Bind {
-            source: text::text(&pointer, &source)?,
+        let source = text::text(&pointer, &source)?;
+        let recursive = self.options.bind == Some(true);
+        let tree = self.ids.is_wanted().then_some(mapped.len());
+        if tree.is_some() {
+            mapped.push(MappedTree {
+                key: self.key.clone(),
+                source: source.clone(),
+                recursive,
+                map_recursive: self.ids.is_recursive(),
+                mapping: self.ids.mapping(&self.key, around.spec, around.namespaces)?,
+            });
+        }
+        Ok(Bind {
+            source,
             target: text::text(&self.key, &self.target)?,
-            recursive: self.options.bind == Some(true),
+            recursive,
+            mapped: tree,
             propagation: self.options.propagation,
             changes: changes.into_iter().chain(self.options.recursive).collect(),
-        }))
+        })
     }
 
-    fn mount(self) -> Result<Op> {
+    fn mount(mut self, label: Option<&Text>) -> Result<Mount> {
+        // theirs come from the policy
+        if let (Some(label), false) = (label, matches!(&*self.kind, "proc" | "sysfs" | "mqueue")) {
+            self.options.data.push(format!("context=\"{label}\""));
+        }
         let source = self.source.unwrap_or_else(|| self.kind.clone());
-        Ok(Op::Mount(Mount {
+        Ok(Mount {
             kind: text::text(&format!("{}/type", self.key), &self.kind)?,
             source: text::text(&format!("{}/source", self.key), &source)?,
             target: text::text(&self.key, &self.target)?,
             flags: self.options.flags,
             data: text::text(&format!("{}/options", self.key), &self.options.data.join(","))?,
             propagation: self.options.propagation,
+            copy_up: self.options.copy_up,
             changes: self.options.recursive,
-        }))
+        })
     }
 }
 
@@ -229,6 +269,8 @@ impl Options {
             Meaning::Recursive(set, clear) => {
                 self.recursive.push(AttributeChange { set, clear, recursive: true });
             }
+            Meaning::IdMapped(recursive) => self.id_mapped = Some(recursive),
+            Meaning::CopyUp => self.copy_up = true,
             Meaning::Nothing => {}
         }
     }
@@ -236,8 +278,12 @@ impl Options {
     /// What we do not know is for the file system, but for what only an engine could do.
     fn hand_over(&mut self, pointer: &str, name: &str) -> Result<()> {
         let word = name.split('=').next().unwrap_or(name);
-        if matches!(word, "tmpcopyup" | "idmap" | "ridmap" | "remount") {
-            return Err(not_enforced(pointer));
+        if matches!(word, "idmap" | "ridmap") {
+            return Err(invalid(pointer, "another engine's way to give mappings")
+                .remedy("say idmap, and give uidMappings and gidMappings"));
+        }
+        if word == "remount" {
+            return Err(invalid(pointer, "every mount of a container is a new one"));
         }
         if name.contains(',') {
             return Err(invalid(pointer, "a comma inside an option would be read as two"));
@@ -251,6 +297,7 @@ impl Options {
 mod tests {
     use super::*;
     use oci_spec::runtime::MountBuilder;
+    use serde_json::{Value, json};
 
     fn read(kind: &str, target: &str, options: &[&str]) -> Result<Wanted> {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
@@ -265,10 +312,57 @@ mod tests {
     }
 
     fn mount(options: &[&str]) -> Mount {
-        match read("tmpfs", "/mnt", options).unwrap().mount().unwrap() {
-            Op::Mount(mount) => mount,
-            other => panic!("{other:?}"),
-        }
+        read("tmpfs", "/mnt", options).unwrap().mount(None).unwrap()
+    }
+
+    fn bound(wanted: Wanted, linux: Value) -> Result<(Bind, Vec<MappedTree>)> {
+        let spec = json!({"ociVersion": "1.0.2", "linux": linux});
+        let spec: Spec = serde_json::from_value(spec).unwrap();
+        let around = Surroundings {
+            spec: &spec,
+            bundle: &Text::from_literal("/b"),
+            namespaces: &crate::namespaces::decide(&spec).unwrap(),
+            host: &cgroup::CgroupHost { layout: cgroup::Layout::None, optional: false },
+            cgroups: &CgroupPlan::default(),
+            label: None,
+        };
+        let mut mapped = Vec::new();
+        wanted.bind(&around, &mut mapped).map(|bind| (bind, mapped))
+    }
+
+    #[test]
+    fn ids_are_mapped_as_the_mount_says_or_as_the_container() {
+        use kickstage_config::plan::Mapping;
+        let mapping = json!([{"containerID": 0, "hostID": 1000, "size": 2}]);
+        let container = json!({
+            "namespaces": [{"type": "user"}], "uidMappings": mapping, "gidMappings": mapping,
+        });
+        let wanted = read("none", "/mnt", &["rbind", "ridmap"]).unwrap();
+        let (bind, mapped) = bound(wanted, container).unwrap();
+        assert_eq!(bind.mapped, Some(0));
+        let tree = &mapped[0];
+        assert_eq!(
+            (tree.source.as_str(), tree.recursive, tree.map_recursive),
+            ("/tmp", true, true)
+        );
+        let ranges = vec![(0, 1000, 2)];
+        assert_eq!(tree.mapping, Mapping::Ranges(ranges.clone(), ranges));
+        let wanted = read("none", "/mnt", &["bind", "idmap"]).unwrap();
+        let error = bound(wanted, json!({})).unwrap_err();
+        assert_eq!(error.key.as_deref(), Some("/mounts/4/options"), "nothing says how");
+        let wanted = read("none", "/mnt", &["bind", "idmap"]).unwrap();
+        let joins = json!({"namespaces": [{"type": "user", "path": "/n"}]});
+        let (_, mapped) = bound(wanted, joins).unwrap();
+        assert_eq!(mapped[0].mapping, Mapping::Namespace(Text::from_literal("/n")));
+    }
+
+    #[test]
+    fn a_label_is_for_file_systems_that_take_one() {
+        let label = Text::from_literal("system_u:object_r:x:s0:c1,c2");
+        let mount = |kind| read(kind, "/mnt", &["size=1k"]).unwrap().mount(Some(&label)).unwrap();
+        let labelled = "size=1k,context=\"system_u:object_r:x:s0:c1,c2\"";
+        assert_eq!(mount("tmpfs").data.as_str(), labelled);
+        assert_eq!(mount("mqueue").data.as_str(), "size=1k");
     }
 
     #[test]
@@ -287,7 +381,7 @@ mod tests {
     #[test]
     fn a_bind_mount_changes_only_what_it_names() {
         let wanted = read("none", "/mnt", &["rbind", "ro", "noatime", "rslave"]).unwrap();
-        let Op::Bind(bind) = wanted.bind(&Text::from_literal("/b")).unwrap() else { panic!() };
+        let bind = bound(wanted, json!({})).unwrap().0;
         assert!(bind.recursive);
         let change = bind.changes[0];
         assert_eq!(change.set, attribute::RDONLY | attribute::NOATIME);
@@ -300,7 +394,9 @@ mod tests {
         for (options, pointer) in [
             (&["bind", "uid=5"][..], "/mounts/4/options"),
             (&["bind", "sync"], "/mounts/4/options"),
-            (&["tmpcopyup"], "/mounts/4/options/0"),
+            (&["remount"], "/mounts/4/options/0"),
+            (&["bind", "tmpcopyup"], "/mounts/4/options"),
+            (&["idmap"], "/mounts/4"),
             (&["ro", "idmap=uids=0-1-1"], "/mounts/4/options/1"),
             (&["a,b"], "/mounts/4/options/0"),
         ] {

@@ -51,9 +51,14 @@ impl Namespaces {
         self.new | joined | time
     }
 
+    /// The path of a namespace of this kind that is joined.
+    pub(crate) fn joined_path(&self, flag: u64) -> Option<&Text> {
+        self.joined.iter().find(|(kind, _)| *kind == flag).map(|(_, path)| path)
+    }
+
     fn path(&self, flag: u64) -> Result<Option<KernelPath>> {
-        let found = self.joined.iter().find(|(kind, _)| *kind == flag);
-        found.map(|(_, path)| KernelPath::new(path.as_str()).map_err(refused)).transpose()
+        let found = self.joined_path(flag);
+        found.map(|path| KernelPath::new(path.as_str()).map_err(refused)).transpose()
     }
 
     /// What the starter has to do.

@@ -1,13 +1,15 @@
 //! The process of config.json, as stage2 takes it.
 
 use crate::text::{self, invalid, texts};
-use crate::{capabilities, seccomp};
+use crate::{Judge, capabilities, landlock, scheduling, seccomp};
 use kickstage_config::plan::Hook;
-use kickstage_config::process::{Console, ProcessSpec, Rlimit, Scheduler, Seccomp};
+use kickstage_config::process::{Console, ProcessSpec, Rlimit, Seccomp};
 use kickstage_config::{Result, Text};
+use kickstage_sys::file;
+use kickstage_sys::seccomp::NEW_LISTENER;
 use oci_spec::runtime::{
-    IOPriorityClass, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
-    LinuxSeccompAction, PosixRlimitType, Process, Spec,
+    LinuxPersonalityDomain, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag,
+    PosixRlimitType, Process, Spec,
 };
 
 /// The model's name, the name in messages, and the number (getrlimit(2)).
@@ -46,22 +48,19 @@ pub(crate) struct Around<'a> {
     pub(crate) start_container: Vec<Hook>,
 }
 
-/// Reads `/process`, and what of `/linux` belongs to the process itself.
-pub(crate) fn decide(spec: &Spec, around: Around<'_>) -> Result<ProcessSpec> {
-    let process = spec.process().as_ref().ok_or_else(|| {
-        invalid("/process", "it is missing").remedy("an engine needs a program to run")
-    })?;
+/// Reads `/process`, and what of `/linux` belongs to the process itself. Without a process it is
+/// one that has nothing to execute.
+pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<ProcessSpec> {
+    let nothing = Process::default();
+    let absent = spec.process().is_none();
+    let process = spec.process().as_ref().unwrap_or(&nothing);
     let user = process.user();
-    let label = |pointer: &str, value: &Option<String>| {
-        let value = value.as_deref().filter(|value| !matches!(*value, "" | "unconfined"));
-        value.map(|value| text::text(pointer, value)).transpose()
-    };
     Ok(ProcessSpec {
-        args: if around.empty { Vec::new() } else { args(process)? },
+        args: if around.empty || absent { Vec::new() } else { args(process)? },
         empty: around.empty,
         env: texts("/process/env", process.env().as_deref().unwrap_or_default())?,
         cwd: cwd(process)?,
-        console: console(process, around.mount_console)?,
+        console: console(process, around.mount_console)?.filter(|_| !absent),
         uid: user.uid(),
         gid: user.gid(),
         groups: user.additional_gids().clone().unwrap_or_default(),
@@ -70,15 +69,55 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>) -> Result<ProcessSpec> {
         capabilities: capabilities::decide(process.capabilities().as_ref())?,
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         seccomp: seccomp_filter(spec)?,
-        apparmor_profile: label("/process/apparmorProfile", process.apparmor_profile())?,
-        selinux_label: label("/process/selinuxLabel", process.selinux_label())?,
+        apparmor_profile: label(
+            judge,
+            "/process/apparmorProfile",
+            process.apparmor_profile().as_deref(),
+            apparmor_is_on,
+        )?,
+        selinux_label: label(
+            judge,
+            "/process/selinuxLabel",
+            process.selinux_label().as_deref(),
+            selinux_is_on,
+        )?,
         keyring: around.new_keyring.then(|| keyring(around.id)),
         personality: personality(spec)?,
-        scheduler: scheduler(process)?,
-        io_priority: io_priority(process)?,
+        scheduler: scheduling::scheduler(process)?,
+        io_priority: scheduling::io_priority(process)?,
+        memory_policy: scheduling::memory_policy(spec)?,
+        affinity: Vec::new(),
+        landlock: landlock::decide(spec)?,
         preserve_fds: around.preserve_fds,
         start_container: around.start_container,
     })
+}
+
+/// A label for a security module, which this kernel must have.
+pub(crate) fn label(
+    judge: &Judge,
+    pointer: &str,
+    value: Option<&str>,
+    is_on: fn() -> bool,
+) -> Result<Option<Text>> {
+    let Some(value) = value.filter(|value| !matches!(*value, "" | "unconfined")) else {
+        return Ok(None);
+    };
+    if !is_on() {
+        judge.refuse_because(pointer, "this kernel runs without that security module")?;
+        return Ok(None);
+    }
+    text::text(pointer, value).map(Some)
+}
+
+fn apparmor_is_on() -> bool {
+    file::read_host(c"/sys/module/apparmor/parameters/enabled", 16)
+        .is_ok_and(|answer| answer.starts_with(b"Y"))
+}
+
+/// Its file system is there exactly if it runs (selinux(8)).
+pub(crate) fn selinux_is_on() -> bool {
+    file::open_host(c"/sys/fs/selinux/enforce", libc::O_PATH).is_ok()
 }
 
 fn args(process: &Process) -> Result<Vec<Text>> {
@@ -149,79 +188,67 @@ fn keyring(id: &Text) -> Text {
 fn seccomp_filter(spec: &Spec) -> Result<Option<Seccomp>> {
     let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let Some(profile) = profile else { return Ok(None) };
-    let notifies = profile.default_action() == LinuxSeccompAction::ScmpActNotify
-        || profile
-            .syscalls()
-            .iter()
-            .flatten()
-            .any(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify);
-    if notifies || profile.listener_path().is_some() || profile.listener_metadata().is_some() {
-        return Err(crate::refuse::not_enforced("/linux/seccomp/listenerPath"));
-    }
     let filter =
         seccomp::compile(profile).map_err(|refused| invalid(&refused.pointer, refused.message))?;
     let program = filter.program.iter().map(|insn| (insn.code, insn.jt, insn.jf, insn.k)).collect();
-    Ok(Some(Seccomp { program, flags: u64::from(filter.flags) }))
+    let mut flags = u64::from(filter.flags);
+    if notifies(profile) {
+        // with a listener the kernel takes no TSYNC, which has no effect on a single thread
+        flags = flags & !TSYNC | NEW_LISTENER;
+    } else if waits_killable(profile) {
+        return Err(invalid(
+            "/linux/seccomp/flags",
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule with SCMP_ACT_NOTIFY",
+        ));
+    }
+    Ok(Some(Seccomp { program, flags }))
 }
 
+const TSYNC: u64 = 1;
+
+fn waits_killable(profile: &LinuxSeccomp) -> bool {
+    let flag = LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv;
+    profile.flags().as_ref().is_some_and(|flags| flags.contains(&flag))
+}
+
+/// Whether some call is decided by a listener.
+pub(crate) fn notifies(profile: &LinuxSeccomp) -> bool {
+    let notify = LinuxSeccompAction::ScmpActNotify;
+    let rules = || profile.syscalls().iter().flatten().any(|rule| rule.action() == notify);
+    profile.default_action() == notify || rules()
+}
+
+/// personality(2), linux/personality.h.
+const PERSONALITY_FLAGS: [(&str, u32); 11] = [
+    ("UNAME26", 0x002_0000),
+    ("ADDR_NO_RANDOMIZE", 0x004_0000),
+    ("FDPIC_FUNCPTRS", 0x008_0000),
+    ("MMAP_PAGE_ZERO", 0x010_0000),
+    ("ADDR_COMPAT_LAYOUT", 0x020_0000),
+    ("READ_IMPLIES_EXEC", 0x040_0000),
+    ("ADDR_LIMIT_32BIT", 0x080_0000),
+    ("SHORT_INODE", 0x100_0000),
+    ("WHOLE_SECONDS", 0x200_0000),
+    ("STICKY_TIMEOUTS", 0x400_0000),
+    ("ADDR_LIMIT_3GB", 0x800_0000),
+];
+
+/// The specification defines no flag yet; these are the kernel's.
 fn personality(spec: &Spec) -> Result<Option<u32>> {
     let Some(wanted) = spec.linux().as_ref().and_then(|linux| linux.personality().as_ref()) else {
         return Ok(None);
     };
-    if wanted.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
-        return Err(invalid("/linux/personality/flags", "the specification defines no flag"));
-    }
-    Ok(Some(match wanted.domain() {
+    let mut persona = match wanted.domain() {
         LinuxPersonalityDomain::PerLinux => 0x0000,
         LinuxPersonalityDomain::PerLinux32 => 0x0008,
-    }))
-}
-
-fn scheduler(process: &Process) -> Result<Option<Scheduler>> {
-    let Some(wanted) = process.scheduler() else { return Ok(None) };
-    let policy = match wanted.policy() {
-        LinuxSchedulerPolicy::SchedOther => 0,
-        LinuxSchedulerPolicy::SchedFifo => 1,
-        LinuxSchedulerPolicy::SchedRr => 2,
-        LinuxSchedulerPolicy::SchedBatch => 3,
-        LinuxSchedulerPolicy::SchedIso => {
-            return Err(invalid("/process/scheduler/policy", "Linux has no SCHED_ISO"));
-        }
-        LinuxSchedulerPolicy::SchedIdle => 5,
-        LinuxSchedulerPolicy::SchedDeadline => 6,
     };
-    let flag = |flag: &LinuxSchedulerFlag| match flag {
-        LinuxSchedulerFlag::SchedResetOnFork => 0x01,
-        LinuxSchedulerFlag::SchedFlagReclaim => 0x02,
-        LinuxSchedulerFlag::SchedFlagDLOverrun => 0x04,
-        LinuxSchedulerFlag::SchedFlagKeepPolicy => 0x08,
-        LinuxSchedulerFlag::SchedFlagKeepParams => 0x10,
-        LinuxSchedulerFlag::SchedFlagUtilClampMin => 0x20,
-        LinuxSchedulerFlag::SchedFlagUtilClampMax => 0x40,
-    };
-    let priority = wanted.priority().unwrap_or(0);
-    Ok(Some(Scheduler {
-        policy,
-        flags: wanted.flags().iter().flatten().map(flag).fold(0, |all, flag| all | flag),
-        nice: wanted.nice().unwrap_or(0),
-        priority: u32::try_from(priority)
-            .map_err(|_| invalid("/process/scheduler/priority", "it must not be negative"))?,
-        runtime: wanted.runtime().unwrap_or(0),
-        deadline: wanted.deadline().unwrap_or(0),
-        period: wanted.period().unwrap_or(0),
-    }))
-}
-
-/// Class in the upper three bits, priority below (ioprio_set(2)).
-fn io_priority(process: &Process) -> Result<Option<u16>> {
-    let Some(wanted) = process.io_priority() else { return Ok(None) };
-    let class: u16 = match wanted.class() {
-        IOPriorityClass::IoprioClassRt => 1,
-        IOPriorityClass::IoprioClassBe => 2,
-        IOPriorityClass::IoprioClassIdle => 3,
-    };
-    let priority = u16::try_from(wanted.priority()).ok().filter(|priority| *priority < 8);
-    priority
-        .map(|priority| Some(class << 13 | priority))
-        .ok_or_else(|| invalid("/process/ioPriority/priority", "it must be 0 to 7"))
+    for (index, name) in wanted.flags().iter().flatten().enumerate() {
+        let known = PERSONALITY_FLAGS.iter().find(|(known, _)| known == name);
+        let (_, bit) = known.ok_or_else(|| {
+            let pointer = format!("/linux/personality/flags/{index}");
+            invalid(&pointer, format!("personality(2) has no flag {name:?}"))
+        })?;
+        persona |= bit;
+    }
+    Ok(Some(persona))
 }

@@ -1,23 +1,24 @@
 //! The order of everything that is done inside the namespaces.
 
-use crate::mounts::Wanted;
+use crate::mounts::{Surroundings, Wanted};
 use crate::namespaces::Namespaces;
 use crate::text::{self, clean, invalid, texts};
-use crate::{Bundle, Request, cgroup, devices, sysctl};
+use crate::{Bundle, Request, cgroup, devices, process, sysctl};
 use kickstage_config::cgroup::CgroupPlan;
-use kickstage_config::plan::{AttributeChange, Op, RootChange, Setup, Step};
+use kickstage_config::plan::{AttributeChange, HostWork, Op, RootChange, Setup, Step};
 use kickstage_config::{Result, Text};
 use kickstage_sys::mount::attribute;
 use kickstage_sys::process::clone;
 use oci_spec::runtime::{Linux, Spec};
 
-/// Decides the three batches.
+/// Decides the three batches, and what of them the host has to prepare.
 pub(crate) fn decide(
     bundle: &Bundle,
     request: &Request,
     namespaces: &Namespaces,
     host: &cgroup::CgroupHost,
     cgroup_plan: &CgroupPlan,
+    work: &mut HostWork,
 ) -> Result<Setup> {
     let spec = &bundle.spec;
     let mut setup = Setup::default();
@@ -36,8 +37,19 @@ pub(crate) fn decide(
         refuse_changes_of_the_host(spec)?;
         setup.early.push(step("/root/path", Op::RootfsInPlace { path: bundle.rootfs.clone() }));
     }
-    let dev = mounts(bundle, namespaces, host, cgroup_plan, &mut setup)?;
-    kernel_values(spec, namespaces, &mut setup.early)?;
+    let label = linux(spec).and_then(|linux| linux.mount_label().as_deref());
+    let around = Surroundings {
+        spec,
+        bundle: &bundle.path,
+        namespaces,
+        host,
+        cgroups: cgroup_plan,
+        label: process::label(&request.judge, "/linux/mountLabel", label, process::selinux_is_on)?,
+    };
+    let dev = mounts(&around, work, &mut setup)?;
+    // a parameter may be one of a device that has yet to come
+    let batch = if work.net_devices.is_empty() { &mut setup.early } else { &mut setup.mounts };
+    kernel_values(spec, namespaces, batch)?;
     if dev != Dev::Bound {
         setup.mounts.push(step("/linux/devices", Op::Devices { nodes: devices::decide(spec)? }));
         let link = |(path, target)| (Text::from_literal(path), Text::from_literal(target));
@@ -75,16 +87,10 @@ enum Dev {
 
 /// In the order of config.json. What comes before the first mount that shows cgroups need not
 /// wait until the process is in its own.
-fn mounts(
-    bundle: &Bundle,
-    namespaces: &Namespaces,
-    host: &cgroup::CgroupHost,
-    cgroup_plan: &CgroupPlan,
-    setup: &mut Setup,
-) -> Result<Dev> {
+fn mounts(around: &Surroundings<'_>, work: &mut HostWork, setup: &mut Setup) -> Result<Dev> {
     let mut dev = Dev::Ours;
     let mut batch = &mut setup.early;
-    for (index, entry) in bundle.spec.mounts().iter().flatten().enumerate() {
+    for (index, entry) in around.spec.mounts().iter().flatten().enumerate() {
         let mut wanted = Wanted::read(index, entry)?;
         if wanted.target == "/dev" {
             dev = match (wanted.is_bind(), wanted.take_readonly()) {
@@ -96,7 +102,7 @@ fn mounts(
         if wanted.shows_cgroups() {
             batch = &mut setup.mounts;
         }
-        batch.extend(wanted.steps(&bundle.path, namespaces, host, cgroup_plan)?);
+        batch.extend(wanted.steps(around, &mut work.mapped)?);
     }
     Ok(dev)
 }

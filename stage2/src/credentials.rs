@@ -1,9 +1,10 @@
 //! User, groups, capabilities, and the system call filter.
 
 use alloc::vec::Vec;
+use kickstage_config::channel::{Channel, Message};
 use kickstage_config::process::{ProcessSpec, Seccomp};
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::{Errno, caps, process, seccomp};
+use kickstage_sys::{Errno, FdRef, caps, process, seccomp};
 
 /// Gives up the engine's privileges for the container's.
 pub(crate) fn take(spec: &ProcessSpec) -> Result<()> {
@@ -55,11 +56,38 @@ fn unmapped(kind: &str, id: u32, errno: Errno) -> Error {
     }
 }
 
+/// Whether somebody outside decides about system calls.
+pub(crate) const fn has_listener(filter: &Seccomp) -> bool {
+    filter.flags & seccomp::NEW_LISTENER != 0
+}
+
+/// Installs a filter whose listener the master fetches and passes on.
+///
+/// What comes after it needs no word with the master until somebody listens: it may be just those
+/// calls that he decides about. So the master is told before where it will find the listener.
+pub(crate) fn load_with_listener(filter: &Seccomp, master: &Channel) -> Result<()> {
+    let fd = FdRef::next_number().during(Role::Stage2, "look for a free descriptor")?;
+    master.send(&Message::Listening { fd })?;
+    let program = instructions(filter);
+    let listener = seccomp::load(&program, filter.flags)
+        .during(Role::Stage2, "load the seccomp filter")
+        .map_err(|error| match error.errno {
+            Some(libc::EBUSY) => error.remedy("an outer filter has a listener already"),
+            _ => error,
+        })
+        .map_err(|error| error.at("/linux/seccomp"))?;
+    // closed by the exec: until then the master may still be fetching it
+    core::mem::forget(listener);
+    Ok(())
+}
+
+fn instructions(filter: &Seccomp) -> Vec<seccomp::Insn> {
+    filter.program.iter().map(|&(code, jt, jf, k)| seccomp::Insn { code, jt, jf, k }).collect()
+}
+
 /// Installs the filter; everything after it must be allowed by it.
 pub(crate) fn load_filter(filter: &Seccomp) -> Result<()> {
-    let program: Vec<seccomp::Insn> =
-        filter.program.iter().map(|&(code, jt, jf, k)| seccomp::Insn { code, jt, jf, k }).collect();
-    seccomp::load(&program, filter.flags)
+    seccomp::load(&instructions(filter), filter.flags)
         .map(drop)
         .during(Role::Stage2, "load the seccomp filter")
         .map_err(|error| error.at("/linux/seccomp"))

@@ -4,7 +4,7 @@ use crate::{become_the_user, console, execute, labels};
 use kickstage_config::channel::{Inherited, Message};
 use kickstage_config::exec::Exec;
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::{Fd, process};
+use kickstage_sys::{Fd, process, sched};
 
 /// Starts in the container's namespaces and cgroups with the engine's privileges. `proc` is the
 /// host's procfs: the container's may be a fake. Returns the exit status for the case that it
@@ -27,10 +27,15 @@ fn go(exec: &Exec, inherited: &mut Inherited, proc: Option<&Fd>) -> Result<Error
     if let Some(console) = spec.console {
         console::open(console, inherited.console_socket.take())?;
     }
-    let program = become_the_user(spec)?;
+    if !spec.affinity.is_empty() {
+        sched::set_affinity(&spec.affinity)
+            .during(Role::Stage2, "set the CPUs")
+            .map_err(|error| error.at("/process/execCPUAffinity/final"))?;
+    }
+    let program = become_the_user(spec, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
-    if exec.oom_score_adj.is_some() {
-        // it is set from outside
+    if exec.waits() {
+        // something is done from outside
         inherited.channel.expect(&Message::Start)?;
     }
     Ok(execute(spec, program.as_ref(), &labels))

@@ -3,7 +3,7 @@
 //! The starter has made the namespaces, and given up what the container may not have, but for
 //! `CAP_SYS_ADMIN`; rpc has set the container up. What is left is the process itself.
 
-use crate::{credentials, home, labels, limits, program};
+use crate::{credentials, home, labels, landlock, limits, program};
 use kickstage_config::plan::Hook;
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Context, Error, Result, Role};
@@ -134,6 +134,9 @@ fn wait_for_start(master: &Fd) -> Result<()> {
 /// The filter, and the capability that was left for it.
 fn give_up_the_rest(spec: &ProcessSpec) -> Result<()> {
     let filter = || spec.seccomp.as_ref().map_or(Ok(()), credentials::load_filter);
+    if let Some(ruleset) = &spec.landlock {
+        landlock::restrict(ruleset)?;
+    }
     if !spec.no_new_privs {
         filter()?;
     }

@@ -16,20 +16,24 @@ mod gate;
 mod home;
 pub mod hosted;
 mod labels;
+mod landlock;
 mod limits;
 mod program;
 mod stdio;
 
+use alloc::vec::Vec;
 use gate::Gate;
-use kickstage_config::channel::{Inherited, Message};
+use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::plan::{Hook, Step, Supervision};
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Assembly, Context, Error, Result, Role};
 use kickstage_sys::process::clone;
-use kickstage_sys::{file, process, signal};
+use kickstage_sys::{Fd, file, process, signal};
 
 /// What other roles do for the container process.
 pub trait Helpers {
+    /// rpc: id-mapped mount trees that steps will name.
+    fn take_trees(&mut self, trees: Vec<Fd>) -> Result<()>;
     /// rpc: executes steps in our namespaces.
     fn set_up(&mut self, steps: &[Step]) -> Result<()>;
     /// rpc: we have a new cgroup namespace, of which the following steps must be part.
@@ -88,6 +92,9 @@ fn prepare(
     process::new_session().during(Role::Stage2, "start a session")?;
     // while the host's /proc is what /proc leads to
     let labels = labels::Labels::open(spec, None)?;
+    if !inherited.trees.is_empty() {
+        helpers.take_trees(core::mem::take(&mut inherited.trees))?;
+    }
     helpers.set_up(&plan.setup.early)?;
 
     let Some(Message::Placed { pid }) = inherited.channel.receive()? else {
@@ -110,7 +117,7 @@ fn prepare(
     if let Some(console) = spec.console {
         console::open(console, inherited.console_socket.take())?;
     }
-    let program = become_the_user(spec)?;
+    let program = become_the_user(spec, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
     inherited.channel.send(&Message::Ready)?;
     Ok(Ready { pid, program, labels })
@@ -118,7 +125,7 @@ fn prepare(
 
 /// From the engine's privileges to the container's, in the order that the kernel asks for. Gives
 /// the program, if there is to be one.
-fn become_the_user(spec: &ProcessSpec) -> Result<Option<program::Program>> {
+fn become_the_user(spec: &ProcessSpec, master: &Channel) -> Result<Option<program::Program>> {
     limits::apply(spec)?;
     if let Some(name) = &spec.keyring {
         // before the user changes: the keyring's owner follows it, its quota does not
@@ -128,16 +135,22 @@ fn become_the_user(spec: &ProcessSpec) -> Result<Option<program::Program>> {
     let env = home::environment(spec);
     // as root: the user may not be allowed to pass through the directories above
     let entered = program::enter_directory(&spec.cwd);
-    if let (Some(filter), false) = (&spec.seccomp, spec.no_new_privs) {
+    match &spec.seccomp {
+        Some(filter) if credentials::has_listener(filter) => {
+            credentials::load_with_listener(filter, master)?;
+        }
         // the kernel takes a filter from who has CAP_SYS_ADMIN: this is the last moment
-        credentials::load_filter(filter)?;
+        Some(filter) if !spec.no_new_privs => credentials::load_filter(filter)?,
+        _ => {}
     }
     credentials::take(spec)?;
     if entered.is_err() {
         program::enter_directory(&spec.cwd)?;
     }
     file::umask(spec.umask.unwrap_or(0o022));
-    if spec.empty { Ok(None) } else { program::Program::find(spec, env).map(Some) }
+    // who has no program can be created and not started
+    let without = spec.empty || spec.args.is_empty();
+    if without { Ok(None) } else { program::Program::find(spec, env).map(Some) }
 }
 
 fn wait_for_start(inherited: &Inherited, gate: Option<&Gate>) -> Result<()> {
@@ -163,14 +176,24 @@ fn execute(
     labels: &labels::Labels,
 ) -> Error {
     let last = || -> Result<()> {
+        if program.is_none() && !spec.empty {
+            return Err(Error::new(Role::Stage2, "execute")
+                .because("there is no process")
+                .at("/process"));
+        }
         labels.apply(spec)?;
         file::close_on_exec_from(3 + spec.preserve_fds)
             .during(Role::Stage2, "close what is not the program's")?;
         signal::set_all_default();
         signal::unblock_all().during(Role::Stage2, "unblock signals")?;
-        match (&spec.seccomp, spec.no_new_privs) {
+        if let Some(ruleset) = &spec.landlock {
+            landlock::restrict(ruleset)?;
+        }
+        match &spec.seccomp {
             // as late as possible: the filter need not allow what we have just done
-            (Some(filter), true) => credentials::load_filter(filter),
+            Some(filter) if spec.no_new_privs && !credentials::has_listener(filter) => {
+                credentials::load_filter(filter)
+            }
             _ => Ok(()),
         }
     };

@@ -35,6 +35,11 @@ pub(crate) fn apply_without_limits(spec: &ProcessSpec) -> Result<()> {
             .during(Role::Stage2, "set the scheduler")
             .map_err(|error| error.at("/process/scheduler"))?;
     }
+    if let Some(policy) = &spec.memory_policy {
+        sched::set_memory_policy(policy.mode, &policy.nodes)
+            .during(Role::Stage2, "set the memory policy")
+            .map_err(|error| error.at("/linux/memoryPolicy"))?;
+    }
     if let Some(value) = spec.io_priority {
         sched::set_io_priority(value)
             .during(Role::Stage2, "set the I/O priority")

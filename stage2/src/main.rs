@@ -11,15 +11,15 @@ use kickstage_sys::Fd;
 use lexopt::prelude::{Long, ValueExt};
 
 const USAGE: &str = "usage: kickstage-stage2 --config-fd N --channel-fd N --rpc-fd N
-       [--gate-fd N --result-fd N] [--console-fd N]
+       [--gate-fd N --result-fd N] [--console-fd N] [--tree-fd N]...
 Run by kickstage-master; --rpc-fd is an open kickstage-rpc.";
 
 fn main() {
-    let Ok(numbers) = parse() else {
+    let Ok((numbers, trees)) = parse() else {
         eprintln!("{USAGE}");
         std::process::exit(1);
     };
-    match run(numbers) {
+    match run(numbers, &trees) {
         Ok(status) => std::process::exit(status),
         Err(error) => {
             eprintln!("kickstage-stage2: {error}");
@@ -32,11 +32,16 @@ const NAMES: [&str; 6] =
     ["config-fd", "channel-fd", "rpc-fd", "gate-fd", "result-fd", "console-fd"];
 
 /// One number for each of the names.
-fn parse() -> std::result::Result<[Option<i32>; 6], lexopt::Error> {
-    let mut numbers = [None; 6];
+/// And any number of trees.
+fn parse() -> std::result::Result<([Option<i32>; 6], Vec<i32>), lexopt::Error> {
+    let (mut numbers, mut trees) = ([None; 6], Vec::new());
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         let Long(name) = argument else { return Err(argument.unexpected()) };
+        if name == "tree-fd" {
+            trees.push(parser.value()?.parse()?);
+            continue;
+        }
         let place = NAMES.iter().position(|known| *known == name);
         let Some(place) = place else { return Err(argument.unexpected()) };
         numbers[place] = Some(parser.value()?.parse()?);
@@ -44,10 +49,10 @@ fn parse() -> std::result::Result<[Option<i32>; 6], lexopt::Error> {
     if numbers[..3].contains(&None) || numbers[3].is_some() != numbers[4].is_some() {
         return Err("missing descriptors".into());
     }
-    Ok(numbers)
+    Ok((numbers, trees))
 }
 
-fn run(numbers: [Option<i32>; 6]) -> Result<i32> {
+fn run(numbers: [Option<i32>; 6], trees: &[i32]) -> Result<i32> {
     let [config, channel, rpc, gate, result, console] = numbers;
     let take = |raw: Option<i32>, what: &str| {
         Fd::inherit(raw.unwrap_or(-1)).during_on(Role::Stage2, "take over the descriptor of", what)
@@ -59,7 +64,9 @@ fn run(numbers: [Option<i32>; 6]) -> Result<i32> {
         .transpose()?;
     let console_socket = console.map(|_| take(console, "the console socket")).transpose()?;
     let channel = Channel::new(take(channel, "the channel")?);
-    let inherited = Inherited { channel, gate, console_socket };
+    let trees = trees.iter().map(|tree| take(Some(*tree), "a mount tree"));
+    let trees = trees.collect::<Result<_>>()?;
+    let inherited = Inherited { channel, gate, console_socket, trees };
     let mut crew = standalone::Crew::start(&assembly, &rpc)?;
     Ok(kickstage_stage2::run(&assembly, inherited, &mut crew))
 }

@@ -39,6 +39,11 @@ impl<'a> Crew<'a> {
 }
 
 impl Helpers for Crew<'_> {
+    fn take_trees(&mut self, trees: Vec<Fd>) -> Result<()> {
+        let (client, _) = self.server.as_ref().expect("steps follow");
+        trees.iter().try_for_each(|tree| client.add_tree(tree))
+    }
+
     fn set_up(&mut self, steps: &[Step]) -> Result<()> {
         let (client, _) = self.server.as_ref().expect("no steps come after the last");
         client.run(steps)

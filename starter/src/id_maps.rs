@@ -96,8 +96,13 @@ fn lines(map: &IdMap) -> String {
 }
 
 fn put(child: &Child, name: &str, value: &str, key: &str) -> Result<()> {
-    let path = CString::new(format!("/proc/{}/{name}", child.pid))
-        .expect("a number and a literal have no NUL");
+    put_at(child.pid, name, value, key)
+}
+
+/// Writes one of the files that say which ids are which in a process's user namespace.
+pub(crate) fn put_at(pid: i32, name: &str, value: &str, key: &str) -> Result<()> {
+    let path =
+        CString::new(format!("/proc/{pid}/{name}")).expect("a number and a literal have no NUL");
     let write = || {
         let file = file::open_host(&path, libc::O_WRONLY)?;
         file::write_all(file.borrow(), value.as_bytes())

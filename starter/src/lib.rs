@@ -9,7 +9,10 @@ extern crate alloc;
 
 mod between;
 mod id_maps;
+mod mapped;
 mod namespaces;
+
+pub use mapped::mapped_namespace;
 
 use id_maps::MapsWritten;
 use kickstage_config::plan::Plan;

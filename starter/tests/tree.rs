@@ -2,7 +2,7 @@
 
 use kickstage_config::Text;
 use kickstage_config::cgroup::CgroupPlan;
-use kickstage_config::plan::{Goal, Hooks, Plan, Setup, Supervision};
+use kickstage_config::plan::{Goal, Hooks, HostWork, Plan, Setup, Supervision};
 use kickstage_config::starter::{IdMap, IdMapping, KernelPath, NamespaceFlags, StarterConfig};
 use kickstage_starter::spawn;
 use kickstage_sys::process::{self, Exit};
@@ -41,6 +41,7 @@ fn plan() -> Plan {
         goal: Goal::Created,
         supervision: Supervision::Foreign,
         keep: false,
+        without_process: false,
         pid_file: None,
         oom_score_adj: None,
         time_offsets: Vec::new(),
@@ -48,6 +49,7 @@ fn plan() -> Plan {
         time_namespace: None,
         setup: Setup::default(),
         cgroup: CgroupPlan::default(),
+        host: HostWork::default(),
         hooks: Hooks::default(),
     }
 }

@@ -88,6 +88,21 @@ impl FdRef<'_> {
         check(i64::from(unsafe { libc::fcntl(self.0, libc::F_SETFD, flag) })).map(drop)
     }
 
+    /// The lowest number that is free: the next descriptor gets it.
+    pub fn next_number() -> Result<i32> {
+        // SAFETY: standard input is duplicated, if it is open, and the copy closed at once.
+        unsafe {
+            match check(i64::from(libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 0))) {
+                Ok(copy) => {
+                    libc::close(copy as i32);
+                    Ok(copy as i32)
+                }
+                Err(crate::Errno(libc::EBADF)) => Ok(0),
+                Err(errno) => Err(errno),
+            }
+        }
+    }
+
     /// Its number.
     pub const fn raw(self) -> i32 {
         self.0

@@ -1,5 +1,9 @@
 //! Files and directories, always relative to a directory descriptor.
 
+mod stat;
+
+pub use stat::{Stat, filesystem, mount_flags, set_times, stat, stat_entry};
+
 use crate::{Errno, Fd, FdRef, Result, check};
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -202,90 +206,13 @@ pub fn read_link(dir: FdRef<'_>, name: &CStr) -> Result<Vec<u8>> {
     Ok(target)
 }
 
-/// What fstat(2) says of an open file.
-#[derive(Clone, Copy, Debug)]
-pub struct Stat {
-    /// Type and permission bits.
-    pub mode: u32,
-    /// The device that the node stands for, if it is one.
-    pub rdev: u64,
-    /// The inode number.
-    pub inode: u64,
-    /// The file system's device.
-    pub dev: u64,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Bytes.
-    pub size: u64,
-}
-
-impl Stat {
-    /// The type bits: `S_IFDIR`, `S_IFCHR`, …
-    pub const fn kind(&self) -> u32 {
-        self.mode & libc::S_IFMT
-    }
-
-    /// Whether it is a directory.
-    pub const fn is_dir(&self) -> bool {
-        self.kind() == libc::S_IFDIR
-    }
-}
-
-/// fstat(2), `O_PATH` descriptors included.
-pub fn stat(fd: FdRef<'_>) -> Result<Stat> {
-    stat_at(fd, c"", libc::AT_EMPTY_PATH)
-}
-
-/// fstatat(2) of a name in `dir`, without following it when it is a symlink.
-pub fn stat_entry(dir: FdRef<'_>, name: &CStr) -> Result<Stat> {
-    stat_at(dir, name, libc::AT_SYMLINK_NOFOLLOW)
-}
-
-fn stat_at(dir: FdRef<'_>, name: &CStr, flags: i32) -> Result<Stat> {
-    let mut raw = core::mem::MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the name is NUL-terminated and the buffer has the right type.
-    let ret = unsafe { libc::fstatat(dir.raw(), name.as_ptr(), raw.as_mut_ptr(), flags) };
-    check(i64::from(ret))?;
-    // SAFETY: the call succeeded, so the kernel has filled the buffer.
-    let raw = unsafe { raw.assume_init() };
-    Ok(Stat {
-        mode: raw.st_mode,
-        rdev: raw.st_rdev,
-        inode: raw.st_ino,
-        dev: raw.st_dev,
-        uid: raw.st_uid,
-        gid: raw.st_gid,
-        size: raw.st_size as u64,
-    })
-}
-
 /// Whether we may execute the regular file at a path, by our effective ids (faccessat2(2),
 /// Linux 5.8); a directory is `EACCES`.
 pub fn may_execute(dir: FdRef<'_>, path: &CStr) -> Result<()> {
     let (mode, flags) = (libc::X_OK, libc::AT_EACCESS);
     // SAFETY: the path is NUL-terminated.
     check(unsafe { libc::syscall(libc::SYS_faccessat2, dir.raw(), path.as_ptr(), mode, flags) })?;
-    if stat_at(dir, path, 0)?.is_dir() { Err(Errno(libc::EACCES)) } else { Ok(()) }
-}
-
-/// The file system's [`magic`] number (fstatfs(2)).
-pub fn filesystem(fd: FdRef<'_>) -> Result<i64> {
-    let mut raw = core::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: the buffer has the right type.
-    check(i64::from(unsafe { libc::fstatfs(fd.raw(), raw.as_mut_ptr()) }))?;
-    // SAFETY: the call succeeded, so the kernel has filled the buffer.
-    Ok(unsafe { raw.assume_init() }.f_type as i64)
-}
-
-/// The mount's `ST_*` flags (statvfs(3), `f_flag`).
-pub fn mount_flags(fd: FdRef<'_>) -> Result<u64> {
-    let mut raw = core::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the buffer has the right type.
-    check(i64::from(unsafe { libc::fstatvfs(fd.raw(), raw.as_mut_ptr()) }))?;
-    // SAFETY: the call succeeded, so the kernel has filled the buffer.
-    Ok(unsafe { raw.assume_init() }.f_flag as u64)
+    if stat::stat_at(dir, path, 0)?.is_dir() { Err(Errno(libc::EACCES)) } else { Ok(()) }
 }
 
 /// fchownat(2) of a name in `dir`, not following symlinks; an empty name means `dir` itself.

@@ -110,6 +110,8 @@ pub mod attribute {
     pub const STRICTATIME: u64 = 0x20;
     /// No access times of directories.
     pub const NODIRATIME: u64 = 0x80;
+    /// Ids are mapped (Linux 5.12).
+    pub const IDMAP: u64 = 0x0010_0000;
     /// Symlinks are not followed.
     pub const NOSYMFOLLOW: u64 = 0x0020_0000;
 }

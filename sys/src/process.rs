@@ -101,6 +101,15 @@ pub fn pidfd(pid: Pid) -> Result<Fd> {
     unsafe { check(libc::syscall(libc::SYS_pidfd_open, pid, 0)).map(|fd| Fd::from_raw(fd as i32)) }
 }
 
+/// A descriptor that another process has open (pidfd_getfd(2), Linux 5.6).
+pub fn fetch(process: FdRef<'_>, number: i32) -> Result<Fd> {
+    // SAFETY: no memory is passed; the result is a new, close-on-exec descriptor.
+    unsafe {
+        check(libc::syscall(libc::SYS_pidfd_getfd, process.raw(), number, 0))
+            .map(|fd| Fd::from_raw(fd as i32))
+    }
+}
+
 /// pidfd_send_signal(2), Linux 5.1. Signal 0 only asks.
 pub fn signal(process: FdRef<'_>, signal: i32) -> Result<()> {
     let null = core::ptr::null::<u8>();

@@ -91,8 +91,8 @@ fn what_can_not_be_is_refused_and_changes_nothing() {
     for (flags, words) in [
         (&["--memory", "lots"][..], "--memory"),
         (&["--cpuset-cpus", "4000"], "cpuset.cpus"),
-        (&["--blkio-weight", "10"], "/linux/resources/blockIO"),
-        (&["--l3-cache-schema", "L3:0=f"], "--l3-cache-schema"),
+        (&["--blkio-weight", "9"], "/linux/resources/blockIO/weight"),
+        (&["--l3-cache-schema", "L3:0=f"], "made without a class of service"),
         (&["--memory-swap", "10m"], "/linux/resources/memory/swap"),
         (&[], "nothing to change"),
     ] {

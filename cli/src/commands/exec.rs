@@ -9,7 +9,7 @@ use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::record::{CgroupDir, Record};
 use kickstage_config::state::Status;
 use kickstage_config::{Error, Result, Role, Text};
-use kickstage_stage1::exec::{Changes, read_process};
+use kickstage_stage1::exec::{Changes, read_process, with_state};
 use kickstage_sys::{Fd, FdRef};
 
 /// Executes a further program in a running container. A failure of ours is 255, so that callers
@@ -48,7 +48,9 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         &changes,
         parsed.number("preserve-fds"),
         !parsed.is_on("no-new-keyring"),
+        &global.judge,
     )?;
+    global.warn();
     let console = launch::console_socket(
         console.as_ref(),
         decided.process.console.is_some(),
@@ -62,6 +64,8 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         cgroups: cgroups(record, &parsed.all("cgroup"))?,
         process: decided.process,
         oom_score_adj: decided.oom_score_adj,
+        affinity: decided.affinity,
+        listener: with_state(decided.listener, || container.state())?,
         detach: parsed.is_on("detach"),
         pid_file: parsed.path("pid-file")?,
         report: global.report.clone(),

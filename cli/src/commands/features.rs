@@ -5,41 +5,25 @@ use super::{Layout, json, print};
 use crate::arguments::Parsed;
 use crate::global::Global;
 use kickstage_config::Result;
+use kickstage_stage1::seccomp::words;
 use kickstage_stage1::{NAMESPACES, mount_options};
 use serde_json::{Value, json};
 
 const HOOKS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
-/// All but `SCMP_ACT_NOTIFY`: nobody would listen.
-const SECCOMP_ACTIONS: [&str; 8] = [
-    "SCMP_ACT_ALLOW",
-    "SCMP_ACT_ERRNO",
-    "SCMP_ACT_KILL",
-    "SCMP_ACT_KILL_PROCESS",
-    "SCMP_ACT_KILL_THREAD",
-    "SCMP_ACT_LOG",
-    "SCMP_ACT_TRACE",
-    "SCMP_ACT_TRAP",
+/// set_mempolicy(2).
+const MEMORY_MODES: [&str; 7] = [
+    "MPOL_BIND",
+    "MPOL_DEFAULT",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_PREFERRED",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
 ];
-const SECCOMP_OPERATORS: [&str; 7] = [
-    "SCMP_CMP_EQ",
-    "SCMP_CMP_GE",
-    "SCMP_CMP_GT",
-    "SCMP_CMP_LE",
-    "SCMP_CMP_LT",
-    "SCMP_CMP_MASKED_EQ",
-    "SCMP_CMP_NE",
-];
-/// Others are known and have no effect, since this machine can't execute them.
-const SECCOMP_ARCHS: [&str; 3] = ["SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"];
-/// The last one needs a listener, so that the kernel refuses it here.
-const SECCOMP_FLAGS: [&str; 4] = [
-    "SECCOMP_FILTER_FLAG_LOG",
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-    "SECCOMP_FILTER_FLAG_TSYNC",
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-];
+const MEMORY_FLAGS: [&str; 3] =
+    ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 
 /// Prints them.
 pub(crate) fn run(_: &Global, _: &Parsed) -> Result<i32> {
@@ -60,22 +44,22 @@ fn features() -> Value {
                 "v2": true,
                 "systemd": false,
                 "systemdUser": false,
-                "rdma": false,
+                "rdma": true,
             },
             "seccomp": {
                 "enabled": true,
-                "actions": SECCOMP_ACTIONS,
-                "operators": SECCOMP_OPERATORS,
-                "archs": SECCOMP_ARCHS,
-                "knownFlags": SECCOMP_FLAGS,
-                "supportedFlags": SECCOMP_FLAGS[..3],
+                "actions": words::ACTIONS,
+                "operators": words::OPERATORS,
+                "archs": words::ARCHITECTURES,
+                "knownFlags": words::FLAGS,
+                "supportedFlags": words::FLAGS,
             },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
-            "memoryPolicy": { "modes": [], "flags": [] },
-            "mountExtensions": { "idmap": { "enabled": false } },
-            "netDevices": { "enabled": false },
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
+            "memoryPolicy": { "modes": MEMORY_MODES, "flags": MEMORY_FLAGS },
+            "mountExtensions": { "idmap": { "enabled": true } },
+            "netDevices": { "enabled": true },
         },
         "annotations": {
             "io.kickstage.version": OWN,
@@ -104,7 +88,7 @@ mod tests {
         let linux = read.linux().as_ref().unwrap();
         assert_eq!(linux.namespaces().as_ref().unwrap().len(), NAMESPACES.len());
         assert_eq!(linux.capabilities().as_ref().unwrap().len(), 41);
-        assert_eq!(linux.seccomp().as_ref().unwrap().actions().as_ref().unwrap().len(), 8);
+        assert_eq!(linux.seccomp().as_ref().unwrap().actions().as_ref().unwrap().len(), 9);
         let written = serde_json::to_value(&read).unwrap();
         assert_eq!(written, features(), "the model has a field for everything, and no other");
     }
@@ -124,11 +108,11 @@ mod tests {
             }))
             .unwrap()
         };
-        for action in SECCOMP_ACTIONS {
-            for operator in SECCOMP_OPERATORS {
-                for arch in SECCOMP_ARCHS {
-                    let filter = compile(&profile(action, operator, arch, &SECCOMP_FLAGS)).unwrap();
-                    assert_eq!(filter.flags.count_ones(), SECCOMP_FLAGS.len() as u32);
+        for action in words::ACTIONS {
+            for operator in words::OPERATORS {
+                for arch in words::ARCHITECTURES {
+                    let filter = compile(&profile(action, operator, arch, &words::FLAGS)).unwrap();
+                    assert_eq!(filter.flags.count_ones(), words::FLAGS.len() as u32);
                 }
             }
         }

@@ -4,12 +4,12 @@ use crate::timeline::Timeline;
 use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::plan::{Goal, Monitoring, Supervision};
-use kickstage_config::{Assembly, Context, Error, Report, Result, Role, Text};
+use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
 use kickstage_master::attach::Input;
 use kickstage_master::container::Container;
 use kickstage_master::delete::Force;
 use kickstage_master::name_is_valid;
-use kickstage_stage1::{Bundle, Host, Request};
+use kickstage_stage1::{Bundle, Host, Judge, Request};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
 use std::ffi::CString;
@@ -25,6 +25,8 @@ pub(crate) struct Global {
     pub(crate) report: Report,
     /// Where the phase timeline goes, if anywhere.
     pub(crate) timeline: Timeline,
+    /// What becomes of values that can't be enforced.
+    pub(crate) judge: Judge,
 }
 
 /// The flags of `create` and `run`.
@@ -182,6 +184,9 @@ fn launch(
         monitor: monitor.as_ref().map(Fd::raw),
     };
     let assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
+    for warning in request.judge.warnings() {
+        global.report.line(Level::Warning, &warning.to_string());
+    }
     Role::Stage1.mark("plan made");
     let handoff = handoff::seal(&Task::Make(Box::new(assembly)), Form::Compact)?;
     let program = kickstage_embed::sealed_from_program()?;
@@ -221,6 +226,7 @@ fn request(
         preserve_fds: options.preserve_fds,
         report: global.report.clone(),
         descriptors: Descriptors::default(),
+        judge: global.judge.clone(),
     })
 }
 

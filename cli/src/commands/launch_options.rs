@@ -71,6 +71,7 @@ pub(super) fn launching(global: &Global) -> Result<launch::Global> {
         root: global.root()?.as_str().into(),
         report: global.report.clone(),
         timeline: Timeline::new(global.report.debug, trace),
+        judge: global.judge.clone(),
     })
 }
 

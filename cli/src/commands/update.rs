@@ -42,7 +42,10 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
         }
         None => from_flags(parsed)?,
     };
-    container.update(&cgroup::update(&resources, container.cgroups()?)?)?;
+    let changes = cgroup::update(&resources, container.cgroups()?, &global.judge)?;
+    global.warn();
+    container.update(&changes)?;
+    container.update_rdt(&schemata(parsed))?;
     Ok(0)
 }
 
@@ -58,11 +61,6 @@ fn unreadable(name: &str, why: String) -> Error {
 }
 
 fn from_flags(parsed: &Parsed) -> Result<LinuxResources> {
-    for flag in ["l3-cache-schema", "mem-bw-schema"] {
-        if parsed.text(flag).is_some() {
-            return Err(wrong(flag, "this version can't enforce it"));
-        }
-    }
     let mut all = Map::new();
     let mut set = |group: &str, name: &str, value: Value| {
         let group = all.entry(group).or_insert_with(|| json!({}));
@@ -87,13 +85,21 @@ fn from_flags(parsed: &Parsed) -> Result<LinuxResources> {
             set(group, name, json!(text));
         }
     }
-    if all.is_empty() {
+    if all.is_empty() && schemata(parsed).is_empty() {
         return Err(Error::new(Role::Cli, "parse arguments")
             .because("nothing to change")
             .remedy("see kickstage update --help"));
     }
     serde_json::from_value(Value::Object(all))
         .map_err(|error| Error::new(Role::Cli, "parse arguments").because(error.to_string()))
+}
+
+/// Lines for resctrl.
+fn schemata(parsed: &Parsed) -> Vec<String> {
+    ["l3-cache-schema", "mem-bw-schema"]
+        .iter()
+        .filter_map(|flag| parsed.text(flag).map(String::from))
+        .collect()
 }
 
 fn wrong(flag: &str, why: &str) -> Error {

@@ -41,6 +41,14 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
         default: "",
     },
     Flag {
+        name: "compat",
+        short: None,
+        value: Value::Switch,
+        help: "Warn of values in config.json that have no effect here and whose absence does no \
+               harm, as other engines do, instead of refusing them (docs/SUPPORT.md lists them).",
+        default: "",
+    },
+    Flag {
         name: "trace",
         short: None,
         value: Value::File("FILE"),
@@ -260,8 +268,8 @@ pub(super) const UPDATE_FLAGS: &[Flag] = &[
     text("cpuset-mems", None, "LIST", "The memory nodes."),
     text("pids-limit", None, "N", "How many processes and threads; -1 for no limit."),
     text("blkio-weight", None, "N", "Share of block I/O; refused in this version."),
-    text("l3-cache-schema", None, "SCHEMA", "Intel RDT; refused in this version."),
-    text("mem-bw-schema", None, "SCHEMA", "Intel RDT; refused in this version."),
+    text("l3-cache-schema", None, "SCHEMA", "The line L3 of its class of service (resctrl)."),
+    text("mem-bw-schema", None, "SCHEMA", "The line MB of its class of service (resctrl)."),
 ];
 
 /// Those of `events`.

@@ -7,7 +7,8 @@ use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::state::Status;
 use kickstage_config::{Context, Error, LineFormat, Report, Result, Role, Text};
 use kickstage_master::container::Container;
-use kickstage_stage1::{Bundle, Host, Request};
+use kickstage_stage1::exec::with_state;
+use kickstage_stage1::{Bundle, Host, Judge, Request};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, image};
 use serde::Deserialize;
@@ -34,6 +35,7 @@ pub(super) fn create(asked: &Create) -> Result<()> {
         preserve_fds: asked.preserve_fds,
         report: log.report.clone(),
         descriptors: Descriptors { console_socket: asked.console_socket, ..Descriptors::default() },
+        judge: Judge::strict(),
     };
     let assembly = kickstage_stage1::prepare(&bundle, &request, &Host::read()?)?;
     if assembly.process.console.is_some() && asked.console_socket.is_none() {
@@ -60,7 +62,8 @@ pub(super) fn exec(container: &Container, id: &Text, asked: &Exec) -> Result<c_i
     let process = container.process()?.ok_or_else(stopped)?;
     let bundle = Text::new(record.bundle.as_str()).map_err(|_| stopped())?;
     let spec = kickstage_stage1::read_config(&bundle)?;
-    let decided = kickstage_stage1::exec::exec(&spec, id, &asked.changes, 0, true)?;
+    let decided =
+        kickstage_stage1::exec::exec(&spec, id, &asked.changes, 0, true, &Judge::strict())?;
     let log = Log::new("exec")?;
     let further = Further {
         container: process.raw(),
@@ -69,6 +72,8 @@ pub(super) fn exec(container: &Container, id: &Text, asked: &Exec) -> Result<c_i
         cgroups: record.cgroups.clone(),
         process: decided.process,
         oom_score_adj: decided.oom_score_adj,
+        affinity: decided.affinity,
+        listener: with_state(decided.listener, || container.state())?,
         detach: asked.detach,
         pid_file: None,
         report: log.report.clone(),

@@ -117,7 +117,7 @@ pub(super) fn settings(rules: &Rules) -> Values {
         file: Text::from_literal(file),
         value,
         key: "/linux/resources/devices".into(),
-        optional: false,
+        ..Setting::default()
     };
     values.push_setting("devices", setting(base, "a".into()));
     for ((kind, major, minor), access) in &rules.exceptions {

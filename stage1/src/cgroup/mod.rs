@@ -9,6 +9,7 @@ mod view;
 pub use facts::{CgroupHost, Hierarchy, Layout};
 pub(crate) use view::{Entry, mount_steps};
 
+use crate::Judge;
 use crate::text::{self, clean, invalid};
 use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
 use kickstage_config::record::CgroupDir;
@@ -23,7 +24,7 @@ use resources::Values;
 /// one, or none (then it is the container's name), is relative to our own cgroup, as runc has
 /// it: on v1 inside of it, on v2 beside it, since a v2 cgroup with processes has no children
 /// with controllers.
-pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost) -> Result<CgroupPlan> {
+pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost, judge: &Judge) -> Result<CgroupPlan> {
     let none = LinuxResources::default();
     let linux = spec.linux().as_ref();
     let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&none);
@@ -47,9 +48,9 @@ pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost) -> Result<CgroupPla
             .remedy("mount one: mount -t cgroup2 none /sys/fs/cgroup")),
         Layout::Unified { own } => {
             let beside = own.rsplit_once('/').map_or("", |(above, _)| above);
-            unified(place(beside)?, resources)
+            unified(place(beside)?, resources, judge)
         }
-        Layout::Legacy { hierarchies } => legacy(hierarchies, place, resources),
+        Layout::Legacy { hierarchies } => legacy(hierarchies, place, resources, judge),
     }?;
     do_without(&mut plan, host)?;
     Ok(plan)
@@ -59,9 +60,11 @@ pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost) -> Result<CgroupPla
 pub fn update<'a>(
     resources: &LinuxResources,
     dirs: &'a [CgroupDir],
+    judge: &Judge,
 ) -> Result<Vec<(&'a CgroupDir, Vec<Setting>)>> {
     let v2 = dirs.iter().any(|dir| dir.version == Version::V2);
-    let values = if v2 { resources::v2(resources)? } else { resources::v1(resources)? };
+    let version = if v2 { Version::V2 } else { Version::V1 };
+    let values = resources::values(resources, version, judge)?;
     let mut changes: Vec<(&CgroupDir, Vec<Setting>)> = Vec::new();
     for (controller, setting) in values.into_settings() {
         let has =
@@ -100,8 +103,8 @@ fn do_without(plan: &mut CgroupPlan, host: &CgroupHost) -> Result<()> {
     Ok(())
 }
 
-fn unified(path: Text, resources: &LinuxResources) -> Result<CgroupPlan> {
-    let values = resources::v2(resources)?;
+fn unified(path: Text, resources: &LinuxResources, judge: &Judge) -> Result<CgroupPlan> {
+    let values = resources::values(resources, Version::V2, judge)?;
     let group = Group {
         version: Version::V2,
         controllers: String::new(),
@@ -121,8 +124,9 @@ fn legacy(
     hierarchies: &[Hierarchy],
     place: impl Fn(&str) -> Result<Text>,
     resources: &LinuxResources,
+    judge: &Judge,
 ) -> Result<CgroupPlan> {
-    let mut values: Values = resources::v1(resources)?;
+    let mut values: Values = resources::values(resources, Version::V1, judge)?;
     values.extend(devices::settings(&devices::rules(resources)?));
     let mut plan = CgroupPlan::default();
     for hierarchy in hierarchies {

@@ -84,6 +84,7 @@ fn file_system(kind: &'static str, target: &str, flags: u64, data: &str) -> Resu
         target: text::text("/mounts", target)?,
         flags,
         data: text::text("/mounts", data)?,
+        copy_up: false,
         propagation: Vec::new(),
         changes: Vec::new(),
     }))
@@ -103,6 +104,7 @@ fn part(source: &str, target: &str, flags: u64) -> Result<Op> {
         source: text::text("/mounts", source)?,
         target: text::text("/mounts", target)?,
         recursive: false,
+        mapped: None,
         propagation: Vec::new(),
         changes: vec![AttributeChange { set, clear: 0, recursive: false }],
     }))

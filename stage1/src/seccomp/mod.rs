@@ -18,6 +18,7 @@
 mod dispatch;
 mod rules;
 mod syscalls;
+pub mod words;
 
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompFilterFlag};
 use rules::{Family, Policy};

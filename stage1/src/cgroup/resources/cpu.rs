@@ -1,0 +1,86 @@
+//! Processors: time and places.
+
+use super::{Values, or_max};
+use crate::Judge;
+use kickstage_config::Result;
+use oci_spec::runtime::LinuxCpu;
+
+pub(super) fn v1(cpu: &LinuxCpu, values: &mut Values) {
+    if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
+        values.push("cpu", "cpu.shares", "cpu/shares", &shares);
+    }
+    // a period before what is a part of it
+    if let Some(period) = cpu.period().filter(|period| *period != 0) {
+        values.push("cpu", "cpu.cfs_period_us", "cpu/period", &period);
+    }
+    if let Some(quota) = cpu.quota().filter(|quota| *quota != 0) {
+        values.push("cpu", "cpu.cfs_quota_us", "cpu/quota", &quota);
+    }
+    if let Some(burst) = cpu.burst() {
+        values.push("cpu", "cpu.cfs_burst_us", "cpu/burst", &burst);
+    }
+    if let Some(period) = cpu.realtime_period().filter(|period| *period != 0) {
+        values.push("cpu", "cpu.rt_period_us", "cpu/realtimePeriod", &period);
+    }
+    if let Some(runtime) = cpu.realtime_runtime().filter(|runtime| *runtime != 0) {
+        values.push("cpu", "cpu.rt_runtime_us", "cpu/realtimeRuntime", &runtime);
+    }
+    if let Some(idle) = cpu.idle() {
+        values.push("cpu", "cpu.idle", "cpu/idle", &idle);
+    }
+}
+
+pub(super) fn v2(cpu: &LinuxCpu, judge: &Judge, values: &mut Values) -> Result<()> {
+    let realtime = [
+        ("realtimePeriod", cpu.realtime_period().unwrap_or(0) != 0),
+        ("realtimeRuntime", cpu.realtime_runtime().unwrap_or(0) != 0),
+    ];
+    for (name, _) in realtime.iter().filter(|(_, given)| *given) {
+        judge.refuse(&format!("/linux/resources/cpu/{name}"))?;
+    }
+    if let Some(idle) = cpu.idle() {
+        values.push("cpu", "cpu.idle", "cpu/idle", &idle);
+    }
+    if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
+        values.push("cpu", "cpu.weight", "cpu/shares", &weight(shares));
+    }
+    let quota = cpu.quota().filter(|quota| *quota != 0);
+    let period = cpu.period().filter(|period| *period != 0);
+    let quota_text = or_max(quota.unwrap_or(-1));
+    match (quota, period) {
+        (None, None) => {}
+        // the period stays
+        (Some(_), None) => values.push("cpu", "cpu.max", "cpu/quota", &quota_text),
+        (_, Some(period)) => {
+            values.push("cpu", "cpu.max", "cpu/quota", &format!("{quota_text} {period}"));
+        }
+    }
+    if let Some(burst) = cpu.burst() {
+        values.push("cpu", "cpu.max.burst", "cpu/burst", &burst);
+    }
+    Ok(())
+}
+
+/// v1 shares (2 to 262144, 1024 by default) as a v2 weight (1 to 10000, 100 by default), on the
+/// curve through these three points that runc and crun use.
+pub(super) fn weight(shares: u64) -> u64 {
+    match shares {
+        0..=2 => 1,
+        262_144.. => 10_000,
+        shares => {
+            let log = f64::from(u32::try_from(shares).unwrap_or(u32::MAX)).log2();
+            let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+            10f64.powf(exponent).ceil() as u64
+        }
+    }
+}
+
+/// Lists of processors and memory nodes, the same in both versions.
+pub(super) fn set(cpu: &LinuxCpu, values: &mut Values) {
+    let lists = [("cpu/cpus", "cpuset.cpus", cpu.cpus()), ("cpu/mems", "cpuset.mems", cpu.mems())];
+    for (key, file, list) in lists {
+        if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
+            values.push("cpuset", file, key, &list);
+        }
+    }
+}

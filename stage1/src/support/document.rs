@@ -1,0 +1,94 @@
+//! docs/SUPPORT.md, out of the tables.
+
+use super::{ROWS, Row, Support};
+use crate::mount_options::mount_options;
+use crate::seccomp::words;
+use std::fmt::Write as _;
+
+const HEAD: &str = "\
+# What of the runtime specification is supported
+
+Made from the tables of the code (`kickstage check --support` prints it). A property either has
+its effect or the container is not made: the error names it by its JSON pointer. **harmless** ones
+become warnings with `--compat`, because the container is no less confined without them.
+";
+
+const ANNOTATIONS: &str = "\
+## Annotations of our own
+
+| annotation | what it does |
+|---|---|
+| `io.kickstage.landlock` | restricts the program's rights to files, ports and signals, see [LANDLOCK.md](LANDLOCK.md) |
+";
+
+/// The whole text.
+pub fn document() -> String {
+    let mut text = String::from(HEAD);
+    text.push_str("\n| property | supported | |\n|---|---|---|\n");
+    for row in ROWS {
+        let _ = writeln!(text, "| `{}` | {} | {} |", row.pointer, support(row), row.note);
+    }
+    text.push('\n');
+    text.push_str(ANNOTATIONS);
+    text.push_str("\n## Mount options\n\n");
+    list(&mut text, mount_options());
+    text.push_str("\nWhat is not in this list is handed to the file system.\n\n## Seccomp\n\n");
+    for (name, words) in [
+        ("Actions", &words::ACTIONS[..]),
+        ("Operators", &words::OPERATORS),
+        ("Architectures", &words::ARCHITECTURES),
+        ("Flags", &words::FLAGS),
+    ] {
+        let _ = write!(text, "{name}: ");
+        list(&mut text, words.iter().copied());
+        text.push('\n');
+    }
+    text.push_str(
+        "Other architectures are known and have no effect: this machine can't execute them.\n",
+    );
+    text
+}
+
+fn support(row: &Row) -> String {
+    let word = match row.support {
+        Support::Enforced => "yes",
+        Support::OnV1 => "on cgroup v1",
+        Support::OnV2 => "on cgroup v2",
+        Support::Refused => "refused",
+    };
+    if row.harmless { format!("{word}, harmless") } else { word.into() }
+}
+
+/// One paragraph of words.
+fn list<'a>(text: &mut String, words: impl Iterator<Item = &'a str>) {
+    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+    let mut width = 0;
+    for (index, word) in words.iter().enumerate() {
+        let end = if index + 1 == words.len() { "\n" } else { ", " };
+        if width + word.len() > 96 {
+            text.push('\n');
+            width = 0;
+        }
+        text.push_str(word);
+        text.push_str(end.trim_end_matches(' '));
+        if end == ", " {
+            text.push(' ');
+        }
+        width += word.len() + 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_file_in_docs_is_what_the_tables_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SUPPORT.md");
+        if std::env::var_os("KICKSTAGE_WRITE_DOCS").is_some() {
+            std::fs::write(path, super::document()).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap_or_default() == super::document(),
+            "docs/SUPPORT.md is old: KICKSTAGE_WRITE_DOCS=1 cargo test -p kickstage-stage1"
+        );
+    }
+}
