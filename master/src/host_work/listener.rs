@@ -55,26 +55,24 @@ pub(crate) fn pass(
 /// may hold up any call that it would need.
 fn fetch(channel: &Channel, child: &Fd, number: i32) -> Result<Fd> {
     loop {
+        let mut wait = [Wait::readable(channel.socket())];
+        let spoken = poll(&mut wait, 1).during(Role::Master, "wait for the filter")?;
         match process::fetch(child.borrow(), number) {
-            Err(Errno(libc::EBADF)) => {}
-            other => {
-                return other.during(Role::Master, "fetch the seccomp listener").map_err(|error| {
-                    match error.errno {
-                        Some(libc::EPERM) => {
-                            error.remedy("it takes CAP_SYS_PTRACE over the container")
-                        }
-                        _ => error,
-                    }
+            Err(Errno(libc::EBADF | libc::ESRCH)) if spoken => {
+                return Err(match channel.receive()? {
+                    Some(Message::Failed(error)) => error,
+                    _ => Error::new(Role::Master, "wait for the filter")
+                        .because("the container process has ended"),
                 });
             }
-        }
-        let mut wait = [Wait::readable(channel.socket())];
-        if poll(&mut wait, 1).during(Role::Master, "wait for the filter")? {
-            // only a failure comes before the filter is loaded
-            if let Some(Message::Failed(error)) = channel.receive()? {
-                return Err(error);
+            Err(Errno(libc::EBADF)) => {}
+            other => {
+                let fetched = other.during(Role::Master, "fetch the seccomp listener");
+                return fetched.map_err(|error| match error.errno {
+                    Some(libc::EPERM) => error.remedy("it takes CAP_SYS_PTRACE over the container"),
+                    _ => error,
+                });
             }
-            return Err(Error::new(Role::Master, "wait for the filter").because("it has ended"));
         }
     }
 }

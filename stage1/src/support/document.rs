@@ -10,7 +10,7 @@ const HEAD: &str = "\
 
 Made from the tables of the code (`kickstage check --support` prints it). A property either has
 its effect or the container is not made: the error names it by its JSON pointer. **harmless** ones
-become warnings with `--compat`, because the container is no less confined without them.
+become warnings with `--compat`: without them the container is confined as much as others here.
 ";
 
 const ANNOTATIONS: &str = "\

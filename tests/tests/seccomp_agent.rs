@@ -1,0 +1,180 @@
+//! System calls that a filter leaves to somebody outside: this test is he.
+
+use kickstage_tests::{Bundle, Runtime};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::JoinHandle;
+
+/// linux/seccomp.h.
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct Notification {
+    id: u64,
+    pid: u32,
+    flags: u32,
+    number: i32,
+    arch: u32,
+    pointer: u64,
+    args: [u64; 6],
+}
+
+#[repr(C)]
+struct Answer {
+    id: u64,
+    value: i64,
+    error: i32,
+    flags: u32,
+}
+
+const RECEIVE: libc::c_ulong = 0xc050_2100;
+const SEND: libc::c_ulong = 0xc018_2101;
+
+/// Takes one listener, and answers ENOTSUP-like `error` to each call until the filter is gone.
+fn agent(listener: UnixListener, error: i32) -> JoinHandle<Value> {
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let (message, fd) = receive(&stream);
+        loop {
+            let mut asked = Notification::default();
+            // SAFETY: the struct is what the kernel fills; the descriptor is a listener.
+            if unsafe { libc::ioctl(fd.as_raw_fd(), RECEIVE, &raw mut asked) } < 0 {
+                return message;
+            }
+            let answer = Answer { id: asked.id, value: 0, error: -error, flags: 0 };
+            // SAFETY: as above; a process that has been killed meanwhile is ENOENT.
+            unsafe { libc::ioctl(fd.as_raw_fd(), SEND, &raw const answer) };
+        }
+    })
+}
+
+fn receive(stream: &UnixStream) -> (Value, File) {
+    let mut bytes = [0; 4096];
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let mut space = nix::cmsg_space!(i32);
+    let got = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty());
+    let got = got.unwrap();
+    let Some(ControlMessageOwned::ScmRights(fds)) = got.cmsgs().unwrap().next() else {
+        panic!("no descriptor came")
+    };
+    let length = got.bytes;
+    // SAFETY: it has just come and is nobody else's.
+    let fd = unsafe { File::from_raw_fd(fds[0]) };
+    (serde_json::from_slice(&bytes[..length]).unwrap(), fd)
+}
+
+fn bundle(socket: &std::path::Path, script: &str) -> Bundle {
+    Bundle::new(&["sh", "-c", script]).with(
+        "/linux/seccomp",
+        json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "listenerPath": socket, "listenerMetadata": "of \"ours\"",
+            "flags": ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}],
+        }),
+    )
+}
+
+/// Kernels before 5.19 do not know the flag.
+fn without_waiting(mut bundle: Bundle) -> Bundle {
+    bundle.config["linux"]["seccomp"]["flags"] = json!([]);
+    bundle
+}
+
+#[test]
+fn the_listener_decides_and_is_told_of_the_container() {
+    let dir = tempfile::tempdir().unwrap();
+    for (number, no_new_privs) in [true, false].into_iter().enumerate() {
+        let socket = dir.path().join(format!("agent{number}"));
+        let asked = agent(UnixListener::bind(&socket).unwrap(), libc::EXDEV);
+        let mut bundle = bundle(&socket, "busybox mkdir /tmp/x; echo $?; echo done")
+            .with("/process/noNewPrivileges", json!(no_new_privs));
+        if number == 1 {
+            bundle = without_waiting(bundle);
+        }
+        let ended = Runtime::kickstage().run(&bundle).ok();
+        assert_eq!(ended.stdout, "1\ndone\n");
+        assert!(ended.stderr.contains("ross-device"), "{ended:?}");
+        let told = asked.join().unwrap();
+        assert_eq!(told["fds"], json!(["seccompFd"]));
+        assert_eq!(told["metadata"], "of \"ours\"");
+        assert!(told["pid"].as_i64().unwrap() > 1);
+        assert_eq!(told["state"]["status"], "creating");
+        assert_eq!(told["state"]["bundle"], json!(bundle.path()));
+        assert_eq!(told["state"]["pid"], told["pid"]);
+    }
+}
+
+#[test]
+fn a_further_process_has_a_listener_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("agent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let first = agent(listener.try_clone().unwrap(), libc::EPERM);
+    let runtime = Runtime::kickstage();
+    let bundle = without_waiting(bundle(&socket, "sleep 100"));
+    let id = runtime.start(&bundle);
+    let second = agent(listener, libc::ENOSPC);
+    let ended = runtime.call(&["exec", &id, "busybox", "mkdir", "/tmp/y"]);
+    assert!(ended.code == 1 && ended.stderr.contains("No space"), "{ended:?}");
+    let told = second.join().unwrap();
+    assert_eq!((&told["state"]["status"], &told["state"]["id"]), (&json!("running"), &json!(id)));
+    assert_ne!(told["pid"], told["state"]["pid"]);
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_eq!(first.join().unwrap()["state"]["id"], json!(id));
+}
+
+#[test]
+fn even_the_engines_own_calls_can_be_left_to_the_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("agent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let continues = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let (_, fd) = receive(&stream);
+        let mut count = 0;
+        loop {
+            let mut asked = Notification::default();
+            // SAFETY: as in `agent`.
+            if unsafe { libc::ioctl(fd.as_raw_fd(), RECEIVE, &raw mut asked) } < 0 {
+                return count;
+            }
+            count += 1;
+            // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+            let answer = Answer { id: asked.id, value: 0, error: 0, flags: 1 };
+            // SAFETY: as in `agent`.
+            unsafe { libc::ioctl(fd.as_raw_fd(), SEND, &raw const answer) };
+        }
+    });
+    let mut bundle = without_waiting(bundle(&socket, "echo ran"));
+    bundle.config["linux"]["seccomp"]["syscalls"][0]["names"] = json!([
+        "sendmsg",
+        "sendto",
+        "recvmsg",
+        "setuid",
+        "capset",
+        "prctl",
+        "execve",
+        "close_range"
+    ]);
+    assert_eq!(Runtime::kickstage().run(&bundle).ok().stdout, "ran\n");
+    assert!(continues.join().unwrap() > 3);
+}
+
+#[test]
+fn without_anybody_who_answers_there_is_no_container() {
+    for (change, words) in [
+        (json!(null), "needs somebody who answers"),
+        (json!("/nowhere/agent"), "start the agent"),
+        (json!("agent"), "must be absolute"),
+    ] {
+        let mut bundle = bundle(std::path::Path::new("/"), "true");
+        bundle.config["linux"]["seccomp"]["listenerPath"] = change;
+        let ended = Runtime::kickstage().run(&bundle);
+        assert!(ended.code == 1 && ended.stderr.contains(words), "{ended:?}");
+        assert!(ended.stderr.contains("/linux/seccomp/listenerPath"), "{ended:?}");
+    }
+}
