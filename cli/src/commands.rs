@@ -1,6 +1,7 @@
 //! What each command does, a file each.
 
 pub(crate) mod attach;
+pub(crate) mod check;
 pub(crate) mod delete;
 pub(crate) mod events;
 pub(crate) mod exec;

@@ -5,6 +5,8 @@ mod mapped;
 mod net_devices;
 pub(crate) mod rdt;
 
+pub use mapped::tree as mapped_tree;
+
 use alloc::vec::Vec;
 use kickstage_config::Result;
 use kickstage_config::plan::HostWork;

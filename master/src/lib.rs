@@ -44,4 +44,5 @@ mod wait;
 
 pub use create::{Console, run};
 pub use exec::exec;
+pub use host_work::mapped_tree;
 pub use store::name_is_valid;

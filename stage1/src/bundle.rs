@@ -62,8 +62,17 @@ fn take_older_names(spec: &mut Spec, value: &Value) {
 
 /// Reads the config of the bundle at `path`.
 pub fn read_config(path: &Text) -> Result<Spec> {
-    let config = Text::new(format!("{path}/config.json")).expect("made of a Text");
-    let bytes = file::read_host(&config, LIMIT).map_err(|errno: Errno| {
+    parse(path, &read_bytes(path)?)
+}
+
+fn config_of(bundle: &Text) -> Text {
+    Text::new(format!("{bundle}/config.json")).expect("made of a Text")
+}
+
+/// The bytes of a bundle's config.
+pub(crate) fn read_bytes(path: &Text) -> Result<Vec<u8>> {
+    let config = config_of(path);
+    file::read_host(&config, LIMIT).map_err(|errno: Errno| {
         let error = Error::new(Role::Stage1, "read").on(&config).errno(errno);
         match errno.0 {
             libc::ENOENT => {
@@ -72,14 +81,17 @@ pub fn read_config(path: &Text) -> Result<Spec> {
             libc::EFBIG => error.because("it is larger than 16 MiB"),
             _ => error,
         }
-    })?;
-    // serde_json names line and column
-    let parse = |error: serde_json::Error| {
-        Error::new(Role::Stage1, "parse").on(&config).because(error.to_string())
+    })
+}
+
+/// What they say. serde_json names line and column of a mistake.
+pub(crate) fn parse(path: &Text, bytes: &[u8]) -> Result<Spec> {
+    let failed = |error: serde_json::Error| {
+        Error::new(Role::Stage1, "parse").on(config_of(path)).because(error.to_string())
     };
-    let mut spec: Spec = serde_json::from_slice(&bytes).map_err(parse)?;
+    let mut spec: Spec = serde_json::from_slice(bytes).map_err(failed)?;
     if spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
-        let value = serde_json::from_slice(&bytes).map_err(parse)?;
+        let value = serde_json::from_slice(bytes).map_err(failed)?;
         take_older_names(&mut spec, &value);
     }
     if !spec.version().starts_with("1.") {

@@ -8,6 +8,7 @@
 mod bundle;
 mod capabilities;
 pub mod cgroup;
+mod check;
 mod cpu_list;
 mod devices;
 mod embedded;
@@ -29,6 +30,7 @@ mod sysctl;
 mod text;
 
 pub use bundle::{Bundle, read_config};
+pub use check::{Finding, Severity, check};
 pub use mount_options::mount_options;
 pub use namespaces::NAMESPACES;
 pub use support::Judge;

@@ -9,7 +9,7 @@ use kickstage_master::attach::Input;
 use kickstage_master::container::Container;
 use kickstage_master::delete::Force;
 use kickstage_master::name_is_valid;
-use kickstage_stage1::{Bundle, Host, Judge, Request};
+use kickstage_stage1::{Bundle, Finding, Host, Judge, Request};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
 use std::ffi::CString;
@@ -143,6 +143,16 @@ pub(crate) fn plan(global: &Global, options: &LaunchOptions) -> Result<Assembly>
     let bundle = open_bundle(options)?;
     let request = request(global, options, Goal::Running, Supervision::Foreground)?;
     kickstage_stage1::prepare(&bundle, &request, &Host::read()?)
+}
+
+/// `kickstage check`: what is wrong with a bundle.
+pub(crate) fn check(
+    global: &Global,
+    options: &LaunchOptions,
+) -> Result<(Vec<Finding>, Option<Assembly>)> {
+    let path = absolute(options.bundle.as_deref().unwrap_or_else(|| Path::new(".")))?;
+    let request = request(global, options, Goal::Created, Supervision::Foreign)?;
+    kickstage_stage1::check(&path, &request)
 }
 
 /// Reads the bundle and goes there: hooks find their relative paths.

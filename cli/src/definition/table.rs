@@ -9,8 +9,8 @@ use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    attach, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor, plan,
-    ps, spec, start, state, update, wait,
+    attach, check, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor,
+    plan, ps, spec, start, state, update, wait,
 };
 
 const ID: Argument = Argument {
@@ -394,6 +394,44 @@ pub(crate) static COMMANDS: &[Command] = &[
             Example { purpose: "Show what they use", line: "kickstage ps web aux" },
         ],
         run: ps::run,
+    },
+    Command {
+        name: "check",
+        group: Group::Look,
+        summary: "tell what is wrong with a bundle on this host",
+        description: "Reads the bundle and looks at this host: mistakes, unknown properties, and \
+            what the host lacks, each with what to do about it. Nothing runs and nothing changes. \
+            The exit status is 1 if the container could not be made.",
+        arguments: &[Argument {
+            help: "The name that it would have: the default path of its control group holds it.",
+            count: Count::Optional,
+            ..NEW_ID
+        }],
+        flags: &[
+            BUNDLE,
+            Flag {
+                name: "json",
+                short: None,
+                value: Value::Switch,
+                help: "Print a list of objects: severity, pointer, message, remedy.",
+                default: "",
+            },
+            Flag {
+                name: "support",
+                short: None,
+                value: Value::Switch,
+                help: "Print what of the specification is supported, and nothing else.",
+                default: "",
+            },
+        ],
+        examples: &[
+            Example { purpose: "Look before it runs", line: "kickstage check -b /srv/web" },
+            Example {
+                purpose: "For a program",
+                line: "kickstage check --json -b /srv/web | jq -r '.[].pointer'",
+            },
+        ],
+        run: check::run,
     },
     Command {
         name: "plan",

@@ -7,7 +7,7 @@ use kickstage_sys::mount::{self, Attributes, Depth, attribute};
 use kickstage_sys::{Errno, Fd, file};
 
 /// A detached copy with mapped ids (mount_setattr(2), Linux 5.12).
-pub(crate) fn tree(wanted: &MappedTree) -> Result<Fd> {
+pub fn tree(wanted: &MappedTree) -> Result<Fd> {
     make(wanted).map_err(|error| error.at(&wanted.key))
 }
 
