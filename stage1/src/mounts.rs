@@ -160,11 +160,14 @@ impl Wanted {
         mapped: &mut Vec<MappedTree>,
     ) -> Result<Vec<Step>> {
         if self.shows_cgroups() {
+            let namespace = around.namespaces.separates(clone::NEWCGROUP);
+            // it would be the user's own tree, with all his other processes (CVE-2023-25809)
+            let protected = !namespace && around.namespaces.separates(clone::NEWUSER);
             let entry = cgroup::Entry {
                 key: &self.key,
                 target: &self.target,
-                flags: self.options.flags,
-                namespace: around.namespaces.separates(clone::NEWCGROUP),
+                flags: self.options.flags | if protected { libc::MS_RDONLY } else { 0 },
+                namespace,
             };
             return cgroup::mount_steps(&entry, around.host, around.cgroups);
         }

@@ -28,7 +28,10 @@ pub static ROWS: &[Row] = &[
     row("/mounts", "in order"),
     row("/mounts/*/destination", "absolute, or relative to /; symlinks stay inside the root"),
     row("/mounts/*/source", "of the host; relative to the bundle for a bind mount"),
-    row("/mounts/*/type", "any file system of the kernel"),
+    row(
+        "/mounts/*/type",
+        "any file system of the kernel; cgroup is read-only in a user namespace without cgroup namespace",
+    ),
     row("/mounts/*/options", "below, under “Mount options”; others are the file system's"),
     row("/mounts/*/options/*", "below, under “Mount options”"),
     row("/mounts/*/uidMappings", "an id-mapped bind mount"),
