@@ -7,7 +7,7 @@ use kickstage_config::process::Landlock;
 use oci_spec::runtime::Spec;
 
 /// Its name.
-const ANNOTATION: &str = "io.kickstage.landlock";
+pub(crate) const ANNOTATION: &str = "io.kickstage.landlock";
 
 /// `LANDLOCK_ACCESS_FS_*` (linux/landlock.h).
 mod fs {

@@ -55,6 +55,17 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<P
     let absent = spec.process().is_none();
     let process = spec.process().as_ref().unwrap_or(&nothing);
     let user = process.user();
+    let landlock = landlock::decide(spec)?;
+    let capabilities = capabilities::decide(process.capabilities().as_ref())?;
+    let no_new_privs = process.no_new_privileges().unwrap_or(false);
+    if landlock.is_some() && !no_new_privs && capabilities.effective & CAP_SYS_ADMIN == 0 {
+        let pointer = format!("/annotations/{}", landlock::ANNOTATION);
+        return Err(invalid(
+            &pointer,
+            "the kernel takes that only from who gets no new privileges",
+        )
+        .remedy("set /process/noNewPrivileges"));
+    }
     Ok(ProcessSpec {
         args: if around.empty || absent { Vec::new() } else { args(process)? },
         empty: around.empty,
@@ -66,8 +77,8 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<P
         groups: user.additional_gids().clone().unwrap_or_default(),
         umask: user.umask(),
         rlimits: rlimits(process)?,
-        capabilities: capabilities::decide(process.capabilities().as_ref())?,
-        no_new_privs: process.no_new_privileges().unwrap_or(false),
+        capabilities,
+        no_new_privs,
         seccomp: seccomp_filter(spec)?,
         apparmor_profile: label(
             judge,
@@ -87,7 +98,7 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<P
         io_priority: scheduling::io_priority(process)?,
         memory_policy: scheduling::memory_policy(spec)?,
         affinity: Vec::new(),
-        landlock: landlock::decide(spec)?,
+        landlock,
         preserve_fds: around.preserve_fds,
         start_container: around.start_container,
     })
@@ -205,6 +216,9 @@ fn seccomp_filter(spec: &Spec) -> Result<Option<Seccomp>> {
 }
 
 const TSYNC: u64 = 1;
+
+/// capabilities(7).
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 fn waits_killable(profile: &LinuxSeccomp) -> bool {
     let flag = LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv;

@@ -232,6 +232,10 @@ fn landlock_takes_away_what_its_annotation_does_not_name() {
     assert!(!ended.stdout.contains("written") && !ended.stdout.contains("secret"), "{ended:?}");
     let wrong = script("true").with("/annotations", json!({"io.kickstage.landlock": "reed /"}));
     refused(&wrong, "/annotations/io.kickstage.landlock");
+    let without = script("true")
+        .with("/annotations", json!({"io.kickstage.landlock": "read /"}))
+        .with("/process/noNewPrivileges", json!(false));
+    refused(&without, "/process/noNewPrivileges");
     let absent =
         script("true").with("/annotations", json!({"io.kickstage.landlock": "read /nowhere"}));
     refused(&absent, "/annotations/io.kickstage.landlock");

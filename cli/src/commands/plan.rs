@@ -6,7 +6,7 @@ use super::{Layout, json, print};
 use crate::arguments::Parsed;
 use crate::global::Global;
 use kickstage_config::cgroup::{Group, Version};
-use kickstage_config::plan::{Hook, Plan};
+use kickstage_config::plan::{Hook, HostWork, Mapping, Plan};
 use kickstage_config::process::{Capabilities, ProcessSpec};
 use kickstage_config::starter::StarterConfig;
 use kickstage_config::{Assembly, Result};
@@ -36,6 +36,7 @@ fn text(assembly: &Assembly) -> String {
     if let Some(score) = plan.oom_score_adj {
         text.line("oom score", &score.to_string(), "/process/oomScoreAdj");
     }
+    host_work(&mut text, &plan.host);
     text.moment("in the namespaces, before the process is in its cgroup namespace");
     plan.setup.early.iter().for_each(|step| text.whole(step));
     text.moment("after it");
@@ -132,6 +133,28 @@ fn namespaces(text: &mut Lines, starter: &StarterConfig, plan: &Plan) {
     }
 }
 
+fn host_work(text: &mut Lines, work: &HostWork) {
+    for tree in &work.mapped {
+        let how = match &tree.mapping {
+            Mapping::Ranges(uids, gids) => {
+                format!("{}, {} ranges of uids, {} of gids", tree.source, uids.len(), gids.len())
+            }
+            Mapping::Namespace(path) => format!("{} as {path}", tree.source),
+        };
+        text.line("map ids", &how, &tree.key);
+    }
+    for device in &work.net_devices {
+        text.line("net device", &format!("{} as {}", device.name, device.rename), &device.key);
+    }
+    if let Some(listener) = &work.listener {
+        text.line("listener to", listener.path.as_str(), "/linux/seccomp/listenerPath");
+    }
+    if let Some(rdt) = &work.rdt {
+        let group = if rdt.group.is_empty() { "/" } else { &rdt.group };
+        text.line("resctrl", &format!("{group} {}", rdt.schemata.join(" ")), "/linux/intelRdt");
+    }
+}
+
 fn hooks(text: &mut Lines, moment: &str, hooks: &[Hook]) {
     for (index, hook) in hooks.iter().enumerate() {
         let args: Vec<String> = hook.args.iter().map(ToString::to_string).collect();
@@ -153,6 +176,10 @@ fn become_program(text: &mut Lines, process: &ProcessSpec) {
         let how = format!("{} soft {} hard {}", limit.name, value(limit.soft), value(limit.hard));
         text.line("limit", &how, "/process/rlimits");
     }
+    if let Some(policy) = &process.memory_policy {
+        let how = format!("mode {:#x} nodes {:x?}", policy.mode, policy.nodes);
+        text.line("memory policy", &how, "/linux/memoryPolicy");
+    }
     let groups: Vec<String> = process.groups.iter().map(ToString::to_string).collect();
     let mut user = format!("uid {} gid {}", process.uid, process.gid);
     if !groups.is_empty() {
@@ -172,12 +199,19 @@ fn become_program(text: &mut Lines, process: &ProcessSpec) {
     if process.no_new_privs {
         text.line("no new privs", "set", "/process/noNewPrivileges");
     }
+    if let Some(landlock) = &process.landlock {
+        let how = format!("{} paths, {} ports", landlock.paths.len(), landlock.ports.len());
+        text.line("landlock", &how, "/annotations/io.kickstage.landlock");
+    }
     if let Some(seccomp) = &process.seccomp {
         let how = format!("{} instructions", seccomp.program.len());
         text.line("seccomp", &how, "/linux/seccomp");
     }
     hooks(text, "startContainer", &process.start_container);
     let args: Vec<String> = process.args.iter().map(|arg| format!("{:?}", arg.as_str())).collect();
+    if process.args.is_empty() && !process.empty {
+        return text.line("wait", "for ever: there is nothing to start", "/process");
+    }
     if process.empty {
         return text.line("stay", "without a program, reaping orphans", "");
     }

@@ -28,7 +28,7 @@ fn insn(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
 /// The whole program for the families that the profile lists.
 pub(super) fn program(policy: &Policy, families: &[Family]) -> Vec<sock_filter> {
     let mut code = Backwards::default();
-    let refused = vec![Verdict { conditional: Vec::new(), otherwise: BAD_ARCHITECTURE }];
+    let refused = vec![Verdict::always(BAD_ARCHITECTURE)];
     let ranges = |family: Family| {
         if families.contains(&family) {
             policy.ranges(family)

@@ -6,8 +6,10 @@
 //!
 //! What the answers are follows runc with libseccomp:
 //! * a rule whose action is the default's is left out;
-//! * rules with conditions come before a rule without; conditions of one rule must all hold,
-//!   unless two are about the same argument: then each is a rule of its own;
+//! * the first rule without conditions decides about its calls, whatever others say; conditions of
+//!   one rule must all hold, unless two are about the same argument: then each is a rule of its
+//!   own; of two rules that apply the first one counts;
+//! * arguments of i386 and x32 have 32 bits;
 //! * a foreign architecture that this machine can execute is killed unless it is listed;
 //! * calls newer than the newest that the profile names are answered with ENOSYS, not with the
 //!   default, if that denies: a C library then falls back to an older call.

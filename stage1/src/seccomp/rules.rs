@@ -26,9 +26,9 @@ impl Family {
         }
     }
 
-    /// Whether arguments have 64 bits.
+    /// Whether arguments have 64 bits. Those of x32 are taken as 32 bits, as in libseccomp.
     pub(super) const fn is_wide(self) -> bool {
-        !matches!(self, Self::X86)
+        matches!(self, Self::X86_64)
     }
 }
 
@@ -67,6 +67,8 @@ pub(super) struct Verdict {
     pub(super) conditional: Vec<Conditional>,
     /// If none of them applies.
     pub(super) otherwise: Answer,
+    /// A rule without conditions has said so: later ones say nothing new.
+    decided: bool,
 }
 
 /// A rule, its names understood.
@@ -124,7 +126,7 @@ impl Policy {
 
     /// What is answered to each number of a family.
     pub(super) fn ranges(&self, family: Family) -> Ranges {
-        let mut verdicts = vec![Verdict { conditional: Vec::new(), otherwise: self.default }];
+        let mut verdicts = vec![Verdict::always(self.default)];
         let mut by_number = vec![0];
         for rule in &self.rules {
             for number in rule.calls.iter().filter_map(|numbers| family.number(*numbers)) {
@@ -140,7 +142,7 @@ impl Policy {
         }
         if self.stubs {
             let otherwise = ERRNO | libc::ENOSYS as u32;
-            by_number.push(known(&mut verdicts, Verdict { conditional: Vec::new(), otherwise }));
+            by_number.push(known(&mut verdicts, Verdict::always(otherwise)));
         } else {
             by_number.push(0);
         }
@@ -154,12 +156,21 @@ impl Policy {
     }
 }
 
+impl Verdict {
+    pub(super) const fn always(otherwise: Answer) -> Self {
+        Self { conditional: Vec::new(), otherwise, decided: false }
+    }
+}
+
 /// The index of a verdict that a rule adds to.
 fn refine(verdicts: &mut Vec<Verdict>, verdict: usize, rule: &Rule) -> usize {
-    let mut refined = verdicts[verdict].clone();
-    if rule.alternatives.is_empty() {
-        refined.otherwise = rule.answer;
+    if verdicts[verdict].decided {
+        return verdict;
     }
+    if rule.alternatives.is_empty() {
+        return known(verdicts, Verdict { decided: true, ..Verdict::always(rule.answer) });
+    }
+    let mut refined = verdicts[verdict].clone();
     let answer = rule.answer;
     let conditional = rule.alternatives.iter();
     refined.conditional.extend(

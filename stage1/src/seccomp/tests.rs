@@ -1,41 +1,15 @@
-use super::dispatch::{AND, JUMP, JUMP_EQ, JUMP_GE, JUMP_GT, LOAD, RETURN};
+#[path = "../../tests/bpf/mod.rs"]
+mod bpf;
+
 use super::*;
+use bpf::{I386, X86_64};
 use proptest::prelude::*;
 use serde_json::json;
 
-/// What the kernel does with a filter, for one call.
 fn execute(program: &[sock_filter], arch: u32, number: u32, args: [u64; 6]) -> u32 {
-    let mut data = vec![number, arch, 0, 0];
-    data.extend(args.iter().flat_map(|arg| [*arg as u32, (*arg >> 32) as u32]));
-    let (mut at, mut accumulator) = (0, 0);
-    loop {
-        let insn = &program[at];
-        at += 1;
-        let taken = match insn.code {
-            LOAD => {
-                accumulator = data[insn.k as usize / 4];
-                continue;
-            }
-            AND => {
-                accumulator &= insn.k;
-                continue;
-            }
-            JUMP => {
-                at += insn.k as usize;
-                continue;
-            }
-            RETURN => return insn.k,
-            JUMP_EQ => accumulator == insn.k,
-            JUMP_GT => accumulator > insn.k,
-            JUMP_GE => accumulator >= insn.k,
-            other => panic!("operation {other:#x}"),
-        };
-        at += usize::from(if taken { insn.jt } else { insn.jf });
-    }
+    bpf::execute(program, arch, number, args).0
 }
 
-const X86_64: u32 = 0xc000_003e;
-const I386: u32 = 0x4000_0003;
 const ALLOW: u32 = 0x7fff_0000;
 const EPERM: u32 = 0x0005_0001;
 const ENOSYS: u32 = 0x0005_0000 | 38;
