@@ -33,6 +33,15 @@ struct Answer {
 const RECEIVE: libc::c_ulong = 0xc050_2100;
 const SEND: libc::c_ulong = 0xc018_2101;
 
+/// Waits for a question; whether there will be none any more. Older kernels do not wake who waits
+/// in the ioctl itself.
+fn is_over(listener: &File) -> bool {
+    let mut wait = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, and its length.
+    unsafe { libc::poll(&raw mut wait, 1, -1) };
+    wait.revents & libc::POLLIN == 0
+}
+
 /// Takes one listener, and answers ENOTSUP-like `error` to each call until the filter is gone.
 fn agent(listener: UnixListener, error: i32) -> JoinHandle<Value> {
     std::thread::spawn(move || {
@@ -41,7 +50,7 @@ fn agent(listener: UnixListener, error: i32) -> JoinHandle<Value> {
         loop {
             let mut asked = Notification::default();
             // SAFETY: the struct is what the kernel fills; the descriptor is a listener.
-            if unsafe { libc::ioctl(fd.as_raw_fd(), RECEIVE, &raw mut asked) } < 0 {
+            if is_over(&fd) || unsafe { libc::ioctl(fd.as_raw_fd(), RECEIVE, &raw mut asked) } < 0 {
                 return message;
             }
             let answer = Answer { id: asked.id, value: 0, error: -error, flags: 0 };
@@ -139,7 +148,7 @@ fn even_the_engines_own_calls_can_be_left_to_the_listener() {
         loop {
             let mut asked = Notification::default();
             // SAFETY: as in `agent`.
-            if unsafe { libc::ioctl(fd.as_raw_fd(), RECEIVE, &raw mut asked) } < 0 {
+            if is_over(&fd) || unsafe { libc::ioctl(fd.as_raw_fd(), RECEIVE, &raw mut asked) } < 0 {
                 return count;
             }
             count += 1;
