@@ -68,7 +68,7 @@ pub(super) fn stat_at(dir: FdRef<'_>, name: &CStr, flags: i32) -> Result<Stat> {
     })
 }
 
-/// The file system's [`magic`] number (fstatfs(2)).
+/// The file system's [magic](super::magic) number (fstatfs(2)).
 pub fn filesystem(fd: FdRef<'_>) -> Result<i64> {
     let mut raw = core::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the buffer has the right type.
