@@ -12,7 +12,7 @@ STATIC  := --release --target $(TARGET)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: build deps run test check unit system test-vm stress bench lib starter install dist clean
+.PHONY: build deps run test check unit system test-clients test-vm stress bench lib starter install dist clean
 
 build: deps
 	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
@@ -35,10 +35,15 @@ check: deps
 
 # Each crate alone, as a contributor would.
 unit: deps
-	cargo test --workspace --exclude kickstage-tests --quiet
+	cargo test --workspace --exclude kickstage-tests --exclude kickstage-clients --quiet
 
 system: build
 	cargo test -p kickstage-tests --quiet
+
+# Real engines on top of ours: podman, buildah, containerd, docker, Slurm. Installs them.
+test-clients: build
+	.ci/deps clients
+	cargo test -p kickstage-clients --quiet -- --test-threads=2
 
 # The same in a guest with systemd and cgroup v2; TESTVM names the program that runs one.
 test-vm: build
