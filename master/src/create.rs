@@ -14,7 +14,7 @@ use kickstage_config::plan::{Goal, Plan, Supervision};
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::state::{State, Status};
 use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
-use kickstage_sys::file::{self, Resolve};
+use kickstage_sys::file::{self, Entry, Resolve};
 use kickstage_sys::{Errno, Fd, FdRef, signal, socket};
 
 /// Where the other end of the container's terminal goes.
@@ -270,8 +270,11 @@ pub(crate) fn write_pid_file(path: &Text, pid: i32) -> Result<()> {
     let write = || {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
         let file = file::open(FdRef::CWD, &temporary, flags, 0o644, Resolve::Anywhere)?;
-        file::write_all(file.borrow(), pid.to_string().as_bytes())?;
-        file::rename(FdRef::CWD, &temporary, path)
+        file::write_all(file.borrow(), pid.to_string().as_bytes())
+            .and_then(|()| file::rename(FdRef::CWD, &temporary, path))
+            .inspect_err(|_| {
+                let _ = file::unlink(FdRef::CWD, &temporary, Entry::File);
+            })
     };
     write().during_on(Role::Master, "write pid file", path)
 }

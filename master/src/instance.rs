@@ -3,6 +3,7 @@
 //! `<home>/.apptainer/instances/oci/<host>/<user>/<id>/<id>.json`, mode 0644 in directories of
 //! mode 0700, appears whole, by rename. The sockets and the default log are beside it.
 
+use crate::store;
 use alloc::format;
 use alloc::string::{String, ToString};
 use base64::Engine;
@@ -184,7 +185,7 @@ fn base() -> Result<(String, String)> {
     Ok((format!("{home}/.apptainer/instances/oci/{host}/{}", user.name), user.name))
 }
 
-/// Each with mode 0700 where it is missing. What belongs to another user is refused.
+/// Each with mode 0700 where it is missing. What others could write to is refused.
 fn make_directories(path: &str) -> Result<Fd> {
     let text = |path: &str| {
         Text::new(path).map_err(|_| {
@@ -202,11 +203,6 @@ fn make_directories(path: &str) -> Result<Fd> {
     let own = text(path)?;
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let dir = file::open_host(&own, flags).during_on(Role::Master, "open", &own)?;
-    let owner = file::stat(dir.borrow()).during_on(Role::Master, "stat", &own)?.uid;
-    if owner != process::effective_uid() {
-        return Err(Error::new(Role::Master, "open")
-            .on(&own)
-            .because("it belongs to another user"));
-    }
+    store::refuse_what_others_write(dir.borrow(), &own)?;
     Ok(dir)
 }

@@ -40,6 +40,7 @@ impl StateDir {
     /// Makes the directory of a new container, and the root above it where it is missing.
     pub(crate) fn create(root_path: &Text, id: &Text) -> Result<Self> {
         let root = open_or_make_root(root_path)?;
+        refuse_foreign_root(root.borrow(), root_path)?;
         match file::mkdir(root.borrow(), id, 0o700) {
             Ok(()) => {}
             Err(Errno(libc::EEXIST)) => {
@@ -58,7 +59,10 @@ impl StateDir {
     pub(crate) fn find(root_path: &Text, id: &Text) -> Result<Option<Self>> {
         let flags = libc::O_PATH | libc::O_DIRECTORY;
         match file::open_host(root_path, flags) {
-            Ok(root) => Self::open_in(root, id),
+            Ok(root) => {
+                refuse_foreign_root(root.borrow(), root_path)?;
+                Self::open_in(root, id)
+            }
             Err(Errno(libc::ENOENT)) => Ok(None),
             Err(errno) => Err(errno).during_on(Role::Master, "open state directory", root_path),
         }
@@ -71,14 +75,7 @@ impl StateDir {
             Err(Errno(libc::ENOENT)) => return Ok(None),
             Err(errno) => return Err(errno).during_on(Role::Master, "open state directory", id),
         };
-        // what another user has written could make us signal and remove what he may not
-        let owner = file::stat(dir.borrow()).during_on(Role::Master, "stat state directory", id)?;
-        if owner.uid != process::effective_uid() {
-            return Err(Error::new(Role::Master, "open state directory")
-                .on(id)
-                .because("it belongs to another user")
-                .remedy("name the right directory with --root"));
-        }
+        refuse_what_others_write(dir.borrow(), id)?;
         Ok(Some(Self { root, name: id.clone(), dir }))
     }
 
@@ -118,6 +115,8 @@ impl StateDir {
             file::rename(self.dir.borrow(), temporary, name)
         };
         store().map_err(|errno| {
+            // half of a record would take the room that is missing
+            let _ = file::unlink(self.dir.borrow(), temporary, Entry::File);
             let error = Error::new(Role::Master, "write the state").errno(errno);
             match errno.0 {
                 libc::ENOSPC | libc::EDQUOT => error.remedy("make room where --root points to"),
@@ -157,6 +156,38 @@ impl StateDir {
     pub(crate) fn boot_id(&self) -> Result<Option<String>> {
         boot_id(self.dir.borrow())
     }
+}
+
+/// What another user has written could make us signal and remove what he may not
+/// (CVE-2019-11328).
+pub(crate) fn refuse_what_others_write(dir: FdRef<'_>, name: &Text) -> Result<()> {
+    let found = file::stat(dir).during_on(Role::Master, "stat state directory", name)?;
+    let others = found.mode & (libc::S_IWGRP | libc::S_IWOTH) != 0;
+    match (found.uid == process::effective_uid(), others) {
+        (true, false) => Ok(()),
+        (true, true) => Err(not_ours_alone(name, "others may write to it")),
+        (false, _) => Err(not_ours_alone(name, "it belongs to another user")),
+    }
+}
+
+/// Who may rename what is in the state root decides which container a name means. Root's own
+/// directories are nobody's to change, and in a sticky one (/tmp) only ours is renamed by us.
+fn refuse_foreign_root(root: FdRef<'_>, path: &Text) -> Result<()> {
+    let found = file::stat(root).during_on(Role::Master, "stat state directory", path)?;
+    if found.uid != process::effective_uid() && found.uid != 0 {
+        return Err(not_ours_alone(path, "it belongs to another user"));
+    }
+    match found.mode & (libc::S_IWOTH | libc::S_ISVTX) {
+        libc::S_IWOTH => Err(not_ours_alone(path, "others may write to it")),
+        _ => Ok(()),
+    }
+}
+
+fn not_ours_alone(name: &Text, why: &'static str) -> Error {
+    Error::new(Role::Master, "open state directory")
+        .on(name)
+        .because(why)
+        .remedy("it must be ours, with mode 0700; is it the right one (--root)?")
 }
 
 /// The boot that pids in the records below `dir` belong to, where they could outlive one.

@@ -57,8 +57,12 @@ fn tree(from: &Fd, to: &Fd, depth: usize) -> kickstage_sys::Result<()> {
 }
 
 fn regular(from: &Fd, to: &Fd, name: &CString, found: &Stat) -> kickstage_sys::Result<()> {
-    let flags = libc::O_RDONLY | libc::O_NOFOLLOW;
+    // it may have been exchanged since: a fifo must not make us wait
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let source = file::open(from.borrow(), name, flags, 0, Resolve::NoSymlinks)?;
+    if file::stat(source.borrow())?.kind() != libc::S_IFREG {
+        return Err(Errno(libc::ESTALE));
+    }
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
     let target = file::open(to.borrow(), name, flags, 0o600, Resolve::NoSymlinks)?;
     let mut buffer = vec![0; 64 << 10];

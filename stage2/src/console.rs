@@ -38,13 +38,16 @@ pub(crate) fn open(console: Console, receiver: Option<Fd>) -> Result<()> {
 /// image in its place is refused (CVE-2025-52565).
 fn open_master() -> Result<Fd> {
     let root = root()?;
+    let on_devpts = |fd: Fd| match file::filesystem(fd.borrow())? {
+        magic::DEVPTS => Ok(fd),
+        _ => Err(Errno(libc::ENOTTY)),
+    };
     let open = || {
-        let flags = libc::O_RDWR;
-        let master = file::open(root.borrow(), c"dev/pts/ptmx", flags, 0, Resolve::NoSymlinks)?;
-        if file::filesystem(master.borrow())? != magic::DEVPTS {
-            return Err(Errno(libc::ENOTTY));
-        }
-        Ok(master)
+        // before anything is opened for use: to open another device may already do something
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let pts = file::open(root.borrow(), c"dev/pts", flags, 0, Resolve::NoSymlinks)?;
+        let pts = on_devpts(pts)?;
+        on_devpts(file::open(pts.borrow(), c"ptmx", libc::O_RDWR, 0, Resolve::NoSymlinks)?)
     };
     open().during_on(Role::Stage2, "open", "/dev/pts/ptmx").map_err(|error| {
         error
