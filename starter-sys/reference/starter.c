@@ -8,7 +8,8 @@
  *
  * The engine's JSON comes in the environment: ENGINE_CONFIG_CHUNKS counts the variables
  * ENGINE_CONFIG1, ENGINE_CONFIG2, ... that it is the concatenation of. Exits as the container
- * does, or with 0 when it has left a daemon behind, or with 255.
+ * does, or with 0 when it has left a daemon behind, or with 255. It runs as a sealed copy of its
+ * own file.
  */
 #define _GNU_SOURCE
 #include "kickstage.h"
@@ -451,12 +452,55 @@ static pid_t spawn(void)
     return pid;
 }
 
-int main(void)
+static void copy_program(int from, int to)
+{
+    char buffer[65536];
+    ssize_t got;
+
+    while ((got = read(from, buffer, sizeof buffer)) > 0) {
+        for (ssize_t done = 0, put; done < got; done += put) {
+            put = write(to, buffer + done, (size_t)(got - done));
+            if (put <= 0)
+                fatal("copy the program");
+        }
+    }
+    if (got < 0)
+        fatal("read the program");
+}
+
+/* /proc/PID/exe of a process in the container leads to the program that it runs: that must not be
+ * the host's file, which root in there could overwrite (CVE-2019-5736). */
+static void become_private_copy(char *const argv[])
+{
+    const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    int own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), copy, seals;
+
+    if (own < 0)
+        fatal("open /proc/self/exe");
+    seals = fcntl(own, F_GET_SEALS); /* -1: no memory file */
+    if (seals >= 0 && (seals & all) == all) {
+        close(own);
+        prctl(PR_SET_NAME, "kickstage-start", 0, 0, 0);
+        return;
+    }
+    copy = memfd_create("kickstage-starter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (copy < 0)
+        fatal("make a memory file");
+    copy_program(own, copy);
+    if (fcntl(copy, F_ADD_SEALS, all) < 0)
+        fatal("seal the copy");
+    fexecve(copy, argv, environ);
+    fatal("execute the copy");
+}
+
+int main(int argc, char *argv[])
 {
     sigset_t children;
     pid_t pid;
 
+    (void)argc;
     open_standard_streams();
+    become_private_copy(argv);
     sconfig = shared_memory(sizeof *sconfig);
     sconfig->starter.workingDirectoryFd = -1;
     read_configuration();
