@@ -3,11 +3,14 @@
 
 mod starter;
 
+use kickstage_tests::attack::Victim;
 use serde_json::{Value, json};
 use starter::{Engine, field, wait_until};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 #[test]
 fn a_container_lives_from_create_to_its_end() {
@@ -277,4 +280,83 @@ fn fifty_containers_with_visitors_coming_and_going() {
         engine.wait_until_stopped();
         engine.assert_no_cgroup_is_left();
     }
+}
+
+#[test]
+fn cve_2019_5736_no_process_in_the_container_leads_to_the_hosts_file() {
+    let engine = Engine::new(&["true"]);
+    assert_eq!(engine.create().code, 0);
+    let exe = format!("/proc/{}/exe", engine.state()["pid"]);
+    let link = fs::read_link(&exe).unwrap();
+    assert!(link.to_string_lossy().starts_with("/memfd:"), "{link:?}");
+    let exe = fs::File::open(exe).unwrap();
+    // SAFETY: asks only.
+    let seals = unsafe { libc::fcntl(exe.as_raw_fd(), libc::F_GET_SEALS) };
+    let all = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    assert_eq!(seals & all, all);
+    engine.kill(9);
+    engine.wait_until_stopped();
+}
+
+#[test]
+fn cve_2019_11328_an_instance_directory_that_others_could_write_is_not_used() {
+    let victim = Victim::new();
+    let refused = |engine: &Engine, why: &str| {
+        let failed = engine.create();
+        assert!(failed.code == 255 && failed.stderr.contains(why), "{failed:?}");
+        engine.assert_no_cgroup_is_left();
+    };
+    let engine = Engine::new(&["true"]);
+    fs::create_dir_all(engine.dir()).unwrap();
+    fs::write(engine.dir().join("planted"), "").unwrap();
+    for (owner, mode, why) in
+        [(1000, 0o700, "another user"), (0, 0o770, "others may"), (0, 0o707, "others may")]
+    {
+        chown(engine.dir(), Some(owner), None).unwrap();
+        fs::set_permissions(engine.dir(), PermissionsExt::from_mode(mode)).unwrap();
+        refused(&engine, why);
+        let names: Vec<_> = fs::read_dir(engine.dir()).unwrap().flatten().collect();
+        assert_eq!(names.len(), 1, "something was made or removed: {names:?}");
+    }
+    fs::remove_dir_all(engine.dir()).unwrap();
+    symlink(victim.path(), engine.dir()).unwrap();
+    refused(&engine, "directory");
+    fs::remove_file(engine.dir()).unwrap();
+    victim.is_unharmed();
+    assert_eq!(engine.create().code, 0);
+    assert_eq!(fs::metadata(engine.dir()).unwrap().mode() & 0o777, 0o700);
+    engine.kill(9);
+    engine.wait_until_stopped();
+}
+
+#[test]
+fn ghsa_mmx5_no_configuration_makes_the_engine_touch_a_directory_of_its_choice() {
+    let victim = Victim::new();
+    let path = victim.path().display().to_string();
+    // a failure after the directory is made removes it with all that is in it
+    let up = "../".repeat(12);
+    for id in [path.clone(), format!("{up}{path}"), format!("x/{up}{path}"), format!("..{path}")] {
+        let mut engine = Engine::new(&["/no/such"]);
+        engine.id = id;
+        let failed = engine.create();
+        assert!(failed.code == 255 && failed.stderr.contains("invalid container ID"), "{failed:?}");
+        victim.is_unharmed();
+    }
+    // what only the engine itself fills in
+    let file = victim.file();
+    let mut engine = Engine::new(&["true"]).with("/process/user", json!({"uid": 1000, "gid": 7}));
+    engine.extra = json!({
+        "masterPts": 0, "slavePts": 1, "inputStreams": [1, 2], "outputStreams": [2, 1],
+        "errorStreams": [1_000_000, -1],
+        "state": {
+            "ociVersion": "1.0.2", "id": path, "status": "running", "pid": 1, "bundle": path,
+            "attachSocket": file, "controlSocket": file,
+        },
+    });
+    assert_eq!(engine.create().code, 0);
+    assert_ne!(engine.state()["pid"], 1);
+    engine.ask(&json!({"startContainer": true}));
+    engine.wait_until_stopped();
+    assert_eq!(engine.state()["exitCode"], 0);
+    victim.is_unharmed();
 }

@@ -50,6 +50,37 @@ impl Bundle {
         Self { dir, config }
     }
 
+    /// The same with a shell's script to run.
+    pub fn script(script: &str) -> Self {
+        Self::new(&["sh", "-c", script])
+    }
+
+    /// The image brings its own directory: config.json mounts nothing there, nor below.
+    #[must_use]
+    pub fn without_mount(mut self, destination: &str) -> Self {
+        let mounts = self.config["mounts"].as_array_mut().expect("a list of the default");
+        let below = format!("{destination}/");
+        mounts.retain(|mount| {
+            let at = mount["destination"].as_str().expect("every mount has one");
+            at != destination && !at.starts_with(&below)
+        });
+        self
+    }
+
+    /// The same bundle in a directory of somebody else's choice.
+    #[must_use]
+    pub fn below(mut self, parent: &Path) -> Self {
+        let dir = tempfile::tempdir_in(parent).expect("a temporary directory can be made");
+        let status = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(self.dir.path().join("rootfs"))
+            .arg(dir.path())
+            .status();
+        assert!(status.expect("cp(1) is there").success());
+        self.dir = dir;
+        self
+    }
+
     /// Changes the configuration.
     #[must_use]
     pub fn with(mut self, pointer: &str, value: Value) -> Self {

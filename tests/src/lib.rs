@@ -3,9 +3,12 @@
 //! A runtime is a program with runc's command line. The command under test is `$KICKSTAGE`, or
 //! the static release build of this workspace, which `make build` makes.
 
+pub mod attack;
 pub mod bundle;
+pub mod running;
 pub mod runtime;
 pub mod world;
 
 pub use bundle::Bundle;
+pub use running::Running;
 pub use runtime::{Ended, Runtime};

@@ -119,6 +119,23 @@ impl Runtime {
         ended(self.command(args).output().expect("timeout(1) can be executed"))
     }
 
+    /// The same by a caller whose open files a shell changes first: `3<$FILE`, `<&-`.
+    pub fn call_with_files(&self, changes: &str, file: &Path, args: &[&str]) -> Ended {
+        let command = self.command(args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec {changes}; exec \"$@\""), "sh"]);
+        shell.arg(command.get_program()).args(command.get_args()).env("FILE", file);
+        ended(shell.stdin(Stdio::null()).output().expect("sh(1) can be executed"))
+    }
+
+    /// The command itself, which nobody kills when it hangs: for who wants to kill it.
+    pub fn bare(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(self.root()).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
     /// `run` in the foreground, without terminal.
     pub fn run(&self, bundle: &Bundle) -> Ended {
         self.run_as(&unique_id(), bundle)

@@ -1,7 +1,10 @@
 //! AppArmor profiles, loaded and enforced. Where the kernel runs without it, that is refused
 //! (`properties.rs`), and these tests run in the guest of `make test-vm`.
 
-use kickstage_tests::{Bundle, Runtime};
+use kickstage_tests::attack::{FakeProc, SharedMount};
+use kickstage_tests::bundle::unique_id;
+use kickstage_tests::world::wait_until;
+use kickstage_tests::{Bundle, Running, Runtime};
 use serde_json::json;
 use std::fs;
 use std::io::Write;
@@ -84,4 +87,64 @@ fn a_profile_that_is_not_loaded_is_refused_with_how_to_load_it() {
     let ended = Runtime::kickstage().run(&bundle);
     assert!(ended.code == 1 && ended.stderr.contains("apparmor_parser -r"), "{ended:?}");
     assert!(ended.stderr.contains("/process/apparmorProfile"), "{ended:?}");
+}
+
+/// The label of a process, as the kernel tells the host.
+fn label(pid: &str) -> String {
+    fs::read_to_string(format!("/proc/{pid}/attr/current")).unwrap_or_default()
+}
+
+#[test]
+fn cve_2025_52881_and_2025_65105_a_label_applies_whoever_covers_the_containers_proc() {
+    if !is_enabled() {
+        return;
+    }
+    let (_loaded, shared, fake) = (Loaded::new(), SharedMount::new(), FakeProc::new());
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sleep", "100"])
+        .below(shared.path())
+        .with("/process/apparmorProfile", json!(NAME))
+        .with("/linux/rootfsPropagation", json!("rslave"));
+    let path = bundle.path().display().to_string();
+    let mut made = 0;
+    fake.while_covering(&bundle.inside("proc"), || {
+        for _ in 0..20 {
+            let id = unique_id();
+            if runtime.bare(&["create", "-b", &path, &id]).status().unwrap().success() {
+                let pid = runtime.state(&id)["pid"].to_string();
+                runtime.call(&["start", &id]).ok();
+                assert_eq!(label(&pid), "kickstage-tests (enforce)\n");
+                made += 1;
+            }
+            runtime.call(&["delete", "--force", &id]).ok();
+        }
+    });
+    assert!(made > 0, "nothing was tried");
+    fake.is_unwritten();
+}
+
+#[test]
+fn cve_2019_16884_the_label_of_an_exec_goes_to_the_kernel_not_to_a_proc_of_the_container() {
+    if !is_enabled() {
+        return;
+    }
+    let _loaded = Loaded::new();
+    let script = "busybox mount -t tmpfs tmpfs /proc; for d in self thread-self; do \
+                  busybox mkdir -p /proc/$d/attr/apparmor; \
+                  echo fake > /proc/$d/attr/exec; echo fake > /proc/$d/attr/apparmor/exec; done; \
+                  echo done > /tmp/done; sleep 1000";
+    let admin = json!(["CAP_SYS_ADMIN"]);
+    let sets = json!({"bounding": admin, "effective": admin, "permitted": admin});
+    let bundle = Bundle::script(script).with("/process/capabilities", sets);
+    let running = Running::new(Runtime::kickstage(), bundle);
+    wait_until("its /proc is covered", || running.bundle.inside("tmp/done").exists());
+    let pid_file = running.bundle.inside("../exec.pid");
+    let file = pid_file.display().to_string();
+    let flags = ["--detach", "--apparmor", NAME, "--pid-file", &file];
+    let words = running.exec_words(&flags, &["sleep", "1000"]);
+    assert!(running.runtime.bare(&words).status().unwrap().success());
+    assert_eq!(label(&fs::read_to_string(&pid_file).unwrap()), "kickstage-tests (enforce)\n");
+    let fakes = "cat /proc/self/attr/exec /proc/thread-self/attr/exec \
+                 /proc/self/attr/apparmor/exec /proc/thread-self/attr/apparmor/exec";
+    assert_eq!(running.exec(&[], &["sh", "-c", fakes]).ok().stdout, "fake\n".repeat(4));
 }

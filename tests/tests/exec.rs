@@ -1,39 +1,9 @@
 //! Further programs in a running container.
 
 use kickstage_tests::world::{assert_nothing_left, is_alive, wait_until};
-use kickstage_tests::{Bundle, Ended, Runtime};
+use kickstage_tests::{Bundle, Running, Runtime};
 use serde_json::{Value, json};
 use std::fs;
-
-/// A running container that is deleted with the value.
-struct Running {
-    runtime: Runtime,
-    id: String,
-    // the root file system is needed until the end
-    bundle: Bundle,
-}
-
-impl Running {
-    fn new(runtime: Runtime, bundle: Bundle) -> Self {
-        let id = runtime.start(&bundle);
-        Self { runtime, id, bundle }
-    }
-
-    fn sleeping() -> Self {
-        Self::new(Runtime::kickstage(), Bundle::new(&["sleep", "1000"]))
-    }
-
-    fn exec(&self, flags: &[&str], command: &[&str]) -> Ended {
-        let id = [self.id.as_str()];
-        self.runtime.call(&[&["exec"], flags, &id, command].concat())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.runtime.call(&["delete", "--force", &self.id]);
-    }
-}
 
 #[test]
 fn the_exit_code_is_the_programs_and_ours_is_255() {

@@ -6,7 +6,6 @@ use kickstage_tests::{Bundle, Runtime};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::process::Stdio;
 
 #[test]
 fn bad_input_is_one_clear_line_and_leaves_nothing() {
@@ -83,30 +82,6 @@ fn a_program_that_the_kernel_refuses_fails_start_with_the_reason() {
     wait_until("it stops", || runtime.state(&id)["status"] == "stopped");
     runtime.call(&["delete", &id]).ok();
     assert_nothing_left(&runtime, &id);
-}
-
-#[test]
-fn a_master_that_is_killed_at_any_time_leaves_what_delete_clears() {
-    let runtime = Runtime::kickstage();
-    let bundle = Bundle::new(&["sleep", "1000"]);
-    let path = bundle.path().display().to_string();
-    for delay in 0..40u64 {
-        let id = unique_id();
-        let mut child = std::process::Command::new(kickstage_tests::runtime::built("kickstage"))
-            .arg("--root")
-            .arg(runtime.root())
-            .args(["run", "-b", &path, &id])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(delay * 100));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        runtime.call(&["delete", "--force", &id]).ok();
-        assert_nothing_left(&runtime, &id);
-    }
 }
 
 #[test]

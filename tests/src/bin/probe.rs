@@ -1,13 +1,20 @@
 //! What a container looks like from inside: runs as its process, prints one JSON object.
 //!
 //! `probe read PATH…` also reads files, `probe write PATH…` tries to write to them, `probe call
-//! NUMBER…` makes system calls without arguments and tells their error numbers.
+//! NUMBER…` makes system calls without arguments and tells their error numbers, `probe exchange A B`
+//! exchanges two names for ever, `probe libc` uses what a C library does by one of several calls.
 
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, task, one, other] = &words[..]
+        && task == "exchange"
+    {
+        exchange(one, other);
+    }
     let mut seen = Map::new();
     seen.insert("args".into(), json!(std::env::args().collect::<Vec<_>>()));
     let mut env: Vec<String> =
@@ -52,7 +59,39 @@ fn main() {
         let result = result.unwrap_or_else(|error| json!(error.to_string()));
         seen.insert(path, result);
     }
+    if task.as_deref() == Some("libc") {
+        seen.insert("libc".into(), libc_falls_back());
+    }
     println!("{}", Value::Object(seen));
+}
+
+/// What an attacker does to the names of a volume.
+fn exchange(one: &str, other: &str) -> ! {
+    let path = |name: &str| std::ffi::CString::new(name).expect("an argument has no NUL");
+    let (one, other) = (path(one), path(other));
+    loop {
+        // SAFETY: both paths end with a NUL.
+        unsafe {
+            libc::syscall(
+                libc::SYS_renameat2,
+                libc::AT_FDCWD,
+                one.as_ptr(),
+                libc::AT_FDCWD,
+                other.as_ptr(),
+                libc::RENAME_EXCHANGE,
+            );
+        }
+    }
+}
+
+/// A thread is made by clone3 or clone, the check is done by faccessat2 or by looking at the mode:
+/// the second only if the first is unknown to the kernel.
+fn libc_falls_back() -> Value {
+    let thread = std::thread::Builder::new().spawn(|| ()).is_ok_and(|it| it.join().is_ok());
+    // SAFETY: the path ends with a NUL.
+    let access =
+        unsafe { libc::faccessat(libc::AT_FDCWD, c"/".as_ptr(), libc::R_OK, libc::AT_EACCESS) };
+    json!({"thread": thread, "access": access == 0})
 }
 
 fn errno_of_call(number: &str) -> Option<i32> {

@@ -1,0 +1,90 @@
+//! State that another user could have written. Each test has the number of the lesson in its name,
+//! and fails without the defence.
+
+use kickstage_tests::world::wait_until;
+use kickstage_tests::{Bundle, Runtime};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+
+#[test]
+fn cve_2019_11328_a_state_that_another_user_could_write_is_not_believed() {
+    let runtime = Runtime::kickstage();
+    let id = runtime.create(&Bundle::script("true"));
+    let dir = runtime.root().join(&id);
+    assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+    chown(&dir, Some(1000), Some(1000)).unwrap();
+    for command in ["state", "start", "delete"] {
+        let ended = runtime.call(&[command, &id]);
+        assert!(ended.code == 1 && ended.stderr.contains("another user"), "{ended:?}");
+    }
+    chown(&dir, Some(0), Some(0)).unwrap();
+    fs::rename(&dir, runtime.root().join("real")).unwrap();
+    symlink("real", &dir).unwrap();
+    assert_eq!(runtime.call(&["state", &id]).code, 1, "a symlink is no state directory");
+    fs::remove_file(&dir).unwrap();
+    fs::rename(runtime.root().join("real"), &dir).unwrap();
+    runtime.call(&["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn cve_2019_11328_a_state_that_a_group_or_everyone_could_write_is_not_believed() {
+    let runtime = Runtime::kickstage();
+    let id = runtime.create(&Bundle::new(&["true"]));
+    let dir = runtime.root().join(&id);
+    let set = |mode| fs::set_permissions(&dir, PermissionsExt::from_mode(mode)).unwrap();
+    for mode in [0o770, 0o707, 0o777, 0o1777] {
+        set(mode);
+        for command in ["state", "start", "delete", "kill"] {
+            let ended = runtime.call(&[command, &id]);
+            assert!(ended.code == 1 && ended.stderr.contains("others may write"), "{ended:?}");
+        }
+    }
+    set(0o700);
+    runtime.call(&["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn cve_2019_11328_a_state_root_whose_names_another_user_could_exchange_is_not_used() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["true"]);
+    let path = bundle.path().display().to_string();
+    let id = runtime.create(&bundle);
+    let other = kickstage_tests::bundle::unique_id();
+    let refused = |why: &str| {
+        for words in [&["run", "-b", &path, &other][..], &["state", &id], &["delete", &id]] {
+            let ended = runtime.call(words);
+            assert!(ended.code == 1 && ended.stderr.contains(why), "{words:?}: {ended:?}");
+        }
+        assert_eq!(fs::read_dir(runtime.root()).unwrap().count(), 1, "something was made");
+    };
+    chown(runtime.root(), Some(1000), None).unwrap();
+    refused("another user");
+    chown(runtime.root(), Some(0), None).unwrap();
+    let set = |mode| fs::set_permissions(runtime.root(), PermissionsExt::from_mode(mode)).unwrap();
+    set(0o777);
+    refused("others may write");
+    // as /tmp is
+    set(0o1777);
+    runtime.call(&["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn a_pid_that_the_kernel_has_given_to_another_process_is_never_signalled() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    let id = runtime.start(&bundle);
+    runtime.call(&["kill", &id, "KILL"]).ok();
+    wait_until("it has ended", || runtime.state(&id)["status"] == "stopped");
+    let mut bystander = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let file = runtime.root().join(&id).join("state.json");
+    let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    record["pid"] = json!(bystander.id());
+    fs::write(&file, record.to_string()).unwrap();
+    assert_eq!(runtime.state(&id)["status"], "stopped");
+    assert_eq!(runtime.call(&["kill", &id, "KILL"]).code, 1);
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert!(bystander.try_wait().unwrap().is_none(), "it was signalled");
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+}

@@ -1,0 +1,142 @@
+//! Every process of ours is killed at every moment; `delete --force` then leaves nothing.
+
+use kickstage_tests::bundle::unique_id;
+use kickstage_tests::world::{assert_nothing_left, is_alive, wait_until};
+use kickstage_tests::{Bundle, Running, Runtime};
+use std::fs;
+use std::process::Child;
+use std::time::Duration;
+
+/// So many moments in each test, spread over the time that the command takes.
+const MOMENTS: u64 = 40;
+
+fn moments() -> impl Iterator<Item = Duration> {
+    (0..MOMENTS).map(|number| Duration::from_micros(number * 3571 % 12_000))
+}
+
+#[track_caller]
+fn assert_deletable(runtime: &Runtime, id: &str) {
+    runtime.call(&["delete", "--force", id]).ok();
+    assert_nothing_left(runtime, id);
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Each way to make a container.
+fn making<'a>(path: &'a str, id: &'a str) -> [Vec<&'a str>; 4] {
+    [
+        vec!["run", "-b", path, id],
+        vec!["create", "-b", path, id],
+        vec!["create", "--monitor", "-b", path, id],
+        vec!["run", "--detach", "-b", path, id],
+    ]
+}
+
+#[test]
+fn a_master_that_is_killed_at_any_time_leaves_what_delete_clears() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    let path = bundle.path().display().to_string();
+    for moment in moments() {
+        for way in 0..4 {
+            let id = unique_id();
+            let child = runtime.bare(&making(&path, &id)[way]).spawn().unwrap();
+            std::thread::sleep(moment);
+            kill(child);
+            // a monitor that has just been made may still be at work
+            wait_until("it can be deleted", || {
+                runtime.call(&["delete", "--force", &id]).code == 0
+                    && !runtime.root().join(&id).exists()
+            });
+            assert_deletable(&runtime, &id);
+        }
+    }
+}
+
+/// The youngest process that hangs on another one.
+fn descendant(of: u32) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).ok()?;
+    let child: u32 = children.split_whitespace().last()?.parse().ok()?;
+    descendant(child).or(Some(child.cast_signed()))
+}
+
+#[test]
+fn a_container_process_or_a_helper_that_is_killed_at_any_time_hangs_nobody() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    let path = bundle.path().display().to_string();
+    let mut hit = 0;
+    for moment in moments() {
+        for way in 0..4 {
+            let id = unique_id();
+            let mut child = runtime.bare(&making(&path, &id)[way]).spawn().unwrap();
+            std::thread::sleep(moment);
+            if let Some(victim) = descendant(child.id()) {
+                // SAFETY: only sends a signal, to a process below one that we have made.
+                unsafe { libc::kill(victim, libc::SIGKILL) };
+                hit += 1;
+            } else if way == 0 {
+                // nobody else would end it
+                child.kill().unwrap();
+            }
+            if way == 0 {
+                runtime.call(&["kill", &id, "KILL"]);
+            }
+            wait_until("the command ends", || {
+                if way == 0 {
+                    runtime.call(&["kill", &id, "KILL"]);
+                }
+                child.try_wait().unwrap().is_some()
+            });
+            assert_deletable(&runtime, &id);
+        }
+    }
+    assert!(hit > 0, "nobody was there to be killed");
+}
+
+#[test]
+fn an_exec_that_is_killed_at_any_time_leaves_no_process_in_the_container() {
+    let running = Running::sleeping();
+    let (runtime, id) = (&running.runtime, &running.id);
+    let first = running.pid();
+    for moment in moments() {
+        for half in [true, false] {
+            let words = running.exec_words(&[], &["true"]);
+            let child = runtime.bare(&words).spawn().unwrap();
+            std::thread::sleep(moment);
+            match descendant(child.id()).filter(|_| half) {
+                // SAFETY: only sends a signal, to a process below one that we have made.
+                Some(pid) => unsafe {
+                    libc::kill(pid, libc::SIGKILL);
+                },
+                None => {
+                    kill(child);
+                    continue;
+                }
+            }
+            let mut child = child;
+            wait_until("the command ends", || child.try_wait().unwrap().is_some());
+        }
+    }
+    wait_until("only the first process is left", || {
+        runtime.call(&["ps", "--format", "json", id]).stdout.trim() == format!("[{first}]")
+    });
+    assert!(is_alive(first));
+    assert_deletable(runtime, id);
+}
+
+#[test]
+fn a_delete_that_is_killed_at_any_time_can_be_repeated() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    for moment in moments() {
+        let id = runtime.start(&bundle);
+        let child = runtime.bare(&["delete", "--force", &id]).spawn().unwrap();
+        std::thread::sleep(moment / 2);
+        kill(child);
+        assert_deletable(&runtime, &id);
+    }
+}

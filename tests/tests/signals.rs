@@ -1,0 +1,66 @@
+//! Signals that come while something else happens.
+
+use kickstage_tests::bundle::unique_id;
+use kickstage_tests::world::{assert_nothing_left, wait_until};
+use kickstage_tests::{Bundle, Runtime};
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+
+fn send(child: &Child, signal: i32) {
+    // SAFETY: only sends a signal, to a process that nobody has waited for yet.
+    unsafe { libc::kill(child.id().cast_signed(), signal) };
+}
+
+#[track_caller]
+fn end_of(mut child: Child) -> ExitStatus {
+    let mut status = None;
+    wait_until("the command ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.expect("it has just been waited for")
+}
+
+/// Moments that spread over a whole short run, a different one each time.
+fn moments(count: u64) -> impl Iterator<Item = Duration> {
+    (0..count).map(|number| Duration::from_micros(number * 7919 % 15_000))
+}
+
+#[test]
+fn a_short_run_never_hangs_whenever_a_signal_comes() {
+    let runtime = Runtime::kickstage();
+    // without a pid namespace its first process dies of every signal
+    let mut killed = Bundle::new(&["sh", "-c", "kill -9 $$"]);
+    let namespaces = killed.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    for (bundle, expected) in [(Bundle::new(&["true"]), 0), (killed, 137)] {
+        let path = bundle.path().display().to_string();
+        let mut ends = Vec::new();
+        for moment in moments(200) {
+            let id = unique_id();
+            let child = runtime.bare(&["run", "-b", &path, &id]).spawn().unwrap();
+            std::thread::sleep(moment);
+            send(&child, libc::SIGTERM);
+            let status = end_of(child);
+            // the command itself before there was anything, else the program
+            let terminated = status.code().is_none() || status.code() == Some(143);
+            assert!(terminated || status.code() == Some(expected), "{status}");
+            assert_nothing_left(&runtime, &id);
+            ends.push(status.code());
+        }
+        assert!(ends.contains(&Some(expected)), "some ran to their end: {ends:?}");
+    }
+}
+
+#[test]
+fn an_exec_never_hangs_whenever_a_signal_comes() {
+    let running = kickstage_tests::Running::sleeping();
+    for moment in moments(100) {
+        let words = running.exec_words(&[], &["true"]);
+        let child = running.runtime.bare(&words).spawn().unwrap();
+        std::thread::sleep(moment);
+        send(&child, libc::SIGTERM);
+        let status = end_of(child);
+        assert!(matches!(status.code(), None | Some(0 | 143)), "{status}");
+    }
+}
