@@ -22,6 +22,7 @@ mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
+mod propagation;
 mod scheduling;
 pub mod seccomp;
 mod setup;
