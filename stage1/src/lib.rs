@@ -32,8 +32,10 @@ mod text;
 
 pub use bundle::{Bundle, read_config};
 pub use check::{Finding, Severity, check};
+pub use hooks::hook_moments;
 pub use mount_options::mount_options;
 pub use namespaces::NAMESPACES;
+pub use scheduling::{memory_flags, memory_modes};
 pub use support::Judge;
 
 use crate::text::invalid;
