@@ -18,6 +18,7 @@ mod hooks;
 mod host_work;
 mod id_mapped;
 mod landlock;
+mod model;
 mod mount_options;
 mod mounts;
 mod namespaces;
