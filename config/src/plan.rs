@@ -138,6 +138,8 @@ pub enum Mapping {
     Ranges(Vec<(u32, u32, u32)>, Vec<(u32, u32, u32)>),
     /// Those of an existing user namespace.
     Namespace(Text),
+    /// All are what they are.
+    Same,
 }
 
 /// A network device of the host for the container.
@@ -261,6 +263,11 @@ pub enum Op {
         changes: Vec<AttributeChange>,
         /// Propagation changes (`MS_*`).
         propagation: Vec<u64>,
+    },
+    /// Takes away what is mounted at a path (umount2(2), `MNT_DETACH`); no symlink is followed.
+    Unmount {
+        /// Mount point.
+        path: Text,
     },
     /// Hides paths: an empty read-only directory, or the null device over a file. What is
     /// absent is skipped.
@@ -483,6 +490,7 @@ impl Op {
             Self::Devices { .. } => "devices",
             Self::Symlinks { .. } => "symlinks",
             Self::Attributes { .. } => "attributes",
+            Self::Unmount { .. } => "unmount",
             Self::Mask { .. } => "mask",
             Self::Readonly { .. } => "readonly",
             Self::Sysctl { .. } => "sysctl",

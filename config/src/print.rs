@@ -20,7 +20,8 @@ impl fmt::Display for Op {
             Self::Propagation { flags } => write!(f, "/ {}", propagation(*flags)),
             Self::Rootfs { path, .. }
             | Self::RootfsInPlace { path }
-            | Self::OverlayRootfs { scratch: path } => write!(f, "{path}"),
+            | Self::OverlayRootfs { scratch: path }
+            | Self::Unmount { path } => write!(f, "{path}"),
             Self::Mount(mount) => write!(f, "{mount}"),
             Self::Bind(bind) => write!(f, "{bind}"),
             Self::Directory { path, mode } => write!(f, "{path} {mode:04o}"),

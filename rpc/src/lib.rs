@@ -80,6 +80,7 @@ impl Executor {
             Op::Attributes { path, changes, propagation } => {
                 mounts::change(self.root()?, path, changes, propagation)
             }
+            Op::Unmount { path } => mounts::unmount(self.root()?, path),
             Op::Mask { paths } => cover::mask(self.root()?, paths),
             Op::Readonly { paths } => cover::make_readonly(self.root()?, paths),
             Op::Sysctl { values } => kernel::sysctl(values),

@@ -6,7 +6,7 @@ use alloc::ffi::CString;
 use alloc::format;
 use kickstage_config::plan::{AttributeChange, Bind, Mount, SourceSymlink, TargetSymlink};
 use kickstage_config::{Context, Error, Result, Role, Text};
-use kickstage_sys::file::{self, magic};
+use kickstage_sys::file::{self, Resolve, magic};
 use kickstage_sys::mount::{self, Attributes, Depth, attribute};
 use kickstage_sys::{Errno, Fd, FdRef};
 
@@ -230,6 +230,24 @@ pub(crate) fn change(
     let top = in_root::find(root, path)?.ok_or_else(|| moved(path))?;
     refuse_hidden_procfs(&top, path)?;
     apply(top.fd(), changes, propagation).during_on(Role::Rpc, "change mount", path)
+}
+
+/// Takes away what is mounted at `path`. No symlink is followed: in a running container somebody
+/// could lead to another mount by one, such as a mask.
+pub(crate) fn unmount(root: FdRef<'_>, path: &Text) -> Result<()> {
+    let (above, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+    let part = |text: &str| CString::new(text).expect("part of a Text, which has no NUL inside");
+    let above = above.trim_start_matches('/');
+    let above = part(if above.is_empty() { "." } else { above });
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    file::open(root, &above, flags, 0, Resolve::NoSymlinks)
+        .and_then(|above| file::change_dir(above.borrow()))
+        .and_then(|()| mount::detach(&part(name)))
+        .during_on(Role::Rpc, "unmount", path)
+        .map_err(|error| match error.errno {
+            Some(libc::EINVAL) => error.remedy("nothing is mounted exactly there"),
+            _ => error,
+        })
 }
 
 fn apply(
