@@ -63,7 +63,12 @@ impl Parsed {
 
     /// The name of the container: the first word.
     pub(crate) fn container(&self) -> Result<Text> {
-        let id = self.words.first().map_or("", String::as_str);
+        self.container_at(0)
+    }
+
+    /// The same, where it is not the first word.
+    pub(crate) fn container_at(&self, index: usize) -> Result<Text> {
+        let id = self.words.get(index).map_or("", String::as_str);
         if !name_is_valid(id) {
             return Err(Error::new(Role::Cli, "parse arguments")
                 .because(format!("invalid container ID format: {id:?}"))

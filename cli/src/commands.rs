@@ -14,6 +14,7 @@ pub(crate) mod launch_options;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod monitor;
+pub(crate) mod mounts;
 mod owners;
 pub(crate) mod pause;
 pub(crate) mod plan;

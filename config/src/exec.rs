@@ -1,8 +1,9 @@
 //! A further process in a running container.
 
 use crate::handoff::{Assembly, Descriptors};
+use crate::live_mounts::LiveMounts;
 use crate::plan::Listener;
-use crate::process::ProcessSpec;
+use crate::process::{Console, ProcessSpec};
 use crate::record::CgroupDir;
 use crate::{Report, Text};
 use alloc::boxed::Box;
@@ -17,6 +18,8 @@ pub enum Task {
     Make(Box<Assembly>),
     /// To execute something in one that runs.
     Exec(Box<Exec>),
+    /// To change the mounts of one that runs.
+    Mounts(Box<LiveMounts>),
 }
 
 impl Task {
@@ -25,6 +28,7 @@ impl Task {
         match self {
             Self::Make(assembly) => &assembly.report,
             Self::Exec(exec) => &exec.report,
+            Self::Mounts(mounts) => &mounts.report,
         }
     }
 
@@ -33,14 +37,16 @@ impl Task {
         match self {
             Self::Make(assembly) => assembly.descriptors,
             Self::Exec(exec) => exec.descriptors,
+            Self::Mounts(mounts) => mounts.descriptors,
         }
     }
 
-    /// What the process is to become.
-    pub const fn process(&self) -> &ProcessSpec {
+    /// The terminal of the process, if there is one.
+    pub const fn console(&self) -> Option<Console> {
         match self {
-            Self::Make(assembly) => &assembly.process,
-            Self::Exec(exec) => &exec.process,
+            Self::Make(assembly) => assembly.process.console,
+            Self::Exec(exec) => exec.process.console,
+            Self::Mounts(_) => None,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod engine;
 mod error;
 pub mod exec;
 pub mod handoff;
+pub mod live_mounts;
 mod log_format;
 pub mod monitored;
 mod null;

@@ -138,6 +138,8 @@ pub enum Mapping {
     Ranges(Vec<(u32, u32, u32)>, Vec<(u32, u32, u32)>),
     /// Those of an existing user namespace.
     Namespace(Text),
+    /// All are what they are.
+    Same,
 }
 
 /// A network device of the host for the container.
@@ -231,7 +233,8 @@ pub enum Op {
         /// Path of the host.
         path: Text,
     },
-    /// Mounts a file system (mount(2)); makes the mount point.
+    /// Mounts a file system (mount(2)); makes the mount point. With `MS_REMOUNT` it changes the one
+    /// that is there.
     Mount(Mount),
     /// Mounts a part of the host's tree; makes the mount point, a file or a directory.
     Bind(Bind),
@@ -252,12 +255,19 @@ pub enum Op {
         /// Path and target.
         links: Vec<(Text, Text)>,
     },
-    /// Changes the flags of what is mounted at a path (mount_setattr(2)).
+    /// Changes what is mounted at a path (mount_setattr(2)).
     Attributes {
         /// Mount point.
         path: Text,
-        /// The change.
-        change: AttributeChange,
+        /// Flag changes.
+        changes: Vec<AttributeChange>,
+        /// Propagation changes (`MS_*`).
+        propagation: Vec<u64>,
+    },
+    /// Takes away what is mounted at a path (umount2(2), `MNT_DETACH`); no symlink is followed.
+    Unmount {
+        /// Mount point.
+        path: Text,
     },
     /// Hides paths: an empty read-only directory, or the null device over a file. What is
     /// absent is skipped.
@@ -345,10 +355,40 @@ pub struct Bind {
     /// Instead of the source: the place of a copy in [`HostWork::mapped`].
     #[serde(default)]
     pub mapped: Option<usize>,
+    /// What becomes of a source that is a symlink.
+    #[serde(default)]
+    pub source_symlink: SourceSymlink,
+    /// What becomes of a mount point that is a symlink.
+    #[serde(default)]
+    pub target_symlink: TargetSymlink,
     /// Propagation changes (`MS_*`).
     pub propagation: Vec<u64>,
     /// Flag changes.
     pub changes: Vec<AttributeChange>,
+}
+
+/// What is done about a symlink as the source of a bind mount.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceSymlink {
+    /// What it leads to is mounted.
+    #[default]
+    Follow,
+    /// The symlink itself is mounted.
+    Mount,
+    /// One like it is made in place of a mount.
+    Copy,
+}
+
+/// What is done about a symlink as a mount point.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetSymlink {
+    /// The mount lies where it leads to.
+    #[default]
+    Follow,
+    /// The mount lies over the symlink itself.
+    Cover,
 }
 
 /// A change of mount flags (mount_setattr(2)).
@@ -450,6 +490,7 @@ impl Op {
             Self::Devices { .. } => "devices",
             Self::Symlinks { .. } => "symlinks",
             Self::Attributes { .. } => "attributes",
+            Self::Unmount { .. } => "unmount",
             Self::Mask { .. } => "mask",
             Self::Readonly { .. } => "readonly",
             Self::Sysctl { .. } => "sysctl",

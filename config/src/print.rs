@@ -1,6 +1,6 @@
 //! Plans as a person reads them.
 
-use crate::plan::{AttributeChange, Bind, Mount, Op, Step};
+use crate::plan::{AttributeChange, Bind, Mount, Op, SourceSymlink, Step, TargetSymlink};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,7 +20,8 @@ impl fmt::Display for Op {
             Self::Propagation { flags } => write!(f, "/ {}", propagation(*flags)),
             Self::Rootfs { path, .. }
             | Self::RootfsInPlace { path }
-            | Self::OverlayRootfs { scratch: path } => write!(f, "{path}"),
+            | Self::OverlayRootfs { scratch: path }
+            | Self::Unmount { path } => write!(f, "{path}"),
             Self::Mount(mount) => write!(f, "{mount}"),
             Self::Bind(bind) => write!(f, "{bind}"),
             Self::Directory { path, mode } => write!(f, "{path} {mode:04o}"),
@@ -39,7 +40,9 @@ impl fmt::Display for Op {
             Self::Symlinks { links } => {
                 f.write_str(&join(links.iter().map(|(path, to)| format!("{path} -> {to}")), ", "))
             }
-            Self::Attributes { path, change } => write!(f, "{path} {}", attributes(*change)),
+            Self::Attributes { path, changes: list, propagation } => {
+                write!(f, "{path}{}", changes(list, propagation))
+            }
             Self::Mask { paths } | Self::Readonly { paths } => {
                 f.write_str(&join(paths.iter().map(|path| format!("{path}")), " "))
             }
@@ -73,7 +76,16 @@ impl fmt::Display for Mount {
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.recursive { " with all below" } else { "" };
-        write!(f, "{} on {}{how}", self.source, self.target)?;
+        let source = match self.source_symlink {
+            SourceSymlink::Follow => "",
+            SourceSymlink::Mount => ", if a symlink then itself,",
+            SourceSymlink::Copy => ", if a symlink then a copy,",
+        };
+        let target = match self.target_symlink {
+            TargetSymlink::Follow => "",
+            TargetSymlink::Cover => " itself",
+        };
+        write!(f, "{}{source} on {}{target}{how}", self.source, self.target)?;
         f.write_str(&changes(&self.changes, &self.propagation))
     }
 }

@@ -17,6 +17,7 @@ use crew::Crew;
 use kickstage_config::exec::Task;
 use kickstage_config::{Context, Error, Result, Role, handoff};
 use kickstage_master::Console;
+use kickstage_rpc::Executor;
 use kickstage_sys::arena::Arena;
 use kickstage_sys::{Fd, process, timeline};
 
@@ -77,7 +78,7 @@ fn run(task: &Task) -> Result<i32> {
         core::mem::forget(inherit(raw, "the log file")?);
     }
     Role::Master.mark("image runs");
-    let console = match (task.descriptors().console_socket, &task.process().console) {
+    let console = match (task.descriptors().console_socket, task.console()) {
         (_, None) => Console::None,
         (Some(raw), Some(_)) => Console::Socket(inherit(raw, "the console socket")?),
         (None, Some(_)) => Console::Relay,
@@ -88,6 +89,11 @@ fn run(task: &Task) -> Result<i32> {
         }),
         Task::Exec(exec) => kickstage_master::exec(exec, console, &[], |inherited, proc| {
             kickstage_stage2::exec::run(exec, inherited, proc)
+        }),
+        Task::Mounts(mounts) => kickstage_master::change_mounts(mounts, |trees| {
+            let mut executor = Executor::new();
+            trees.into_iter().for_each(|tree| executor.add_tree(tree));
+            executor.run(&mounts.steps)
         }),
     }
 }

@@ -11,7 +11,6 @@ use core::cell::Cell;
 use kickstage_cgroups::Entrance;
 use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::plan::{Goal, Plan, Supervision};
-use kickstage_config::process::ProcessSpec;
 use kickstage_config::state::{State, Status};
 use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
 use kickstage_sys::file::{self, Entry, Resolve};
@@ -99,21 +98,27 @@ pub(crate) fn make(
     }
     let trees = opened.trees;
     let inherited = Cell::new(Some(Inherited { channel: theirs, gate, console_socket, trees }));
-    let child = kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), || {
-        let inherited = inherited.take().expect("taken in the parent after the fork only");
-        let entered = entrances.iter().try_for_each(Entrance::enter);
-        let connected = || streams.as_ref().map_or(Ok(()), Theirs::take);
-        match entered.and_then(|()| connected()).and_then(|()| {
-            close_the_rest(&assembly.process, &assembly.report, &inherited, kept.to_vec())
-        }) {
-            Ok(()) => body(inherited),
-            Err(error) => {
-                // if the master is gone, nobody is left to be told
-                let _ = inherited.channel.send(&Message::Failed(error));
-                1
+    let child =
+        kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), |joined| {
+            let inherited = inherited.take().expect("taken in the parent after the fork only");
+            let entered = joined.and_then(|()| entrances.iter().try_for_each(Entrance::enter));
+            let connected = || streams.as_ref().map_or(Ok(()), Theirs::take);
+            match entered.and_then(|()| connected()).and_then(|()| {
+                close_the_rest(
+                    assembly.process.preserve_fds,
+                    &assembly.report,
+                    &inherited,
+                    kept.to_vec(),
+                )
+            }) {
+                Ok(()) => body(inherited),
+                Err(error) => {
+                    // if the master is gone, nobody is left to be told
+                    let _ = inherited.channel.send(&Message::Failed(error));
+                    1
+                }
             }
-        }
-    })?;
+        })?;
     // the container's ends: we must see when the container closes them
     drop(inherited.take());
     drop(streams);
@@ -168,12 +173,12 @@ pub(crate) fn listening(ours: &Channel) -> Result<i32> {
 /// In the container process: our directories and sockets must not be there for the container to
 /// find, not even before the exec that closes them.
 pub(crate) fn close_the_rest(
-    process: &ProcessSpec,
+    preserve_fds: u32,
     report: &Report,
     inherited: &Inherited,
     mut open: Vec<i32>,
 ) -> Result<()> {
-    open.extend(0..3 + process.preserve_fds.cast_signed());
+    open.extend(0..3 + preserve_fds.cast_signed());
     open.push(inherited.channel.socket().raw());
     open.extend(inherited.gate.iter().flat_map(|gate| [gate.gate.raw(), gate.result.raw()]));
     open.extend(inherited.console_socket.as_ref().map(Fd::raw));

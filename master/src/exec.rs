@@ -48,7 +48,9 @@ pub fn exec(
         let mut open = kept.to_vec();
         open.extend(proc.as_ref().map(Fd::raw));
         let entered = entrances.iter().try_for_each(Entrance::enter);
-        match entered.and_then(|()| close_the_rest(&exec.process, &exec.report, &inherited, open)) {
+        match entered.and_then(|()| {
+            close_the_rest(exec.process.preserve_fds, &exec.report, &inherited, open)
+        }) {
             Ok(()) => body(inherited, proc.as_ref()),
             Err(error) => {
                 let _ = inherited.channel.send(&Message::Failed(error));

@@ -24,6 +24,7 @@ mod host_work;
 mod instance;
 #[cfg(feature = "json")]
 pub mod list;
+mod live_mounts;
 #[cfg(feature = "json")]
 pub mod monitor;
 #[cfg(feature = "json")]
@@ -45,4 +46,5 @@ mod wait;
 pub use create::{Console, run};
 pub use exec::exec;
 pub use host_work::mapped_tree;
+pub use live_mounts::change_mounts;
 pub use store::name_is_valid;

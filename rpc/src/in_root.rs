@@ -46,6 +46,17 @@ pub(crate) fn mount_point(root: FdRef<'_>, path: &Text, kind: Kind) -> Result<In
     }
 }
 
+/// The same, but a symlink at the end of the path is the mount point itself.
+pub(crate) fn unfollowed_mount_point(root: FdRef<'_>, path: &Text, kind: Kind) -> Result<InRoot> {
+    let (parent, name) = parent(root, path)?;
+    let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    match file::open(parent.fd(), &name, flags, 0, Resolve::NoSymlinks) {
+        Ok(fd) => Ok(InRoot { fd, existed: true }),
+        Err(Errno(libc::ENOENT)) => mount_point(root, path, kind),
+        Err(errno) => Err(errno).during_on(Role::Rpc, "open", path),
+    }
+}
+
 /// The mount point of a kernel file system. A symlink on the way is an attack (CVE-2023-27561)
 /// and is refused.
 pub(crate) fn plain_mount_point(root: FdRef<'_>, path: &Text) -> Result<InRoot> {

@@ -77,7 +77,10 @@ impl Executor {
             Op::Directory { path, mode } => in_root::directory(self.root()?, path, *mode).map(drop),
             Op::Devices { nodes } => devices::make(self.root()?, nodes),
             Op::Symlinks { links } => devices::link(self.root()?, links),
-            Op::Attributes { path, change } => mounts::change(self.root()?, path, change),
+            Op::Attributes { path, changes, propagation } => {
+                mounts::change(self.root()?, path, changes, propagation)
+            }
+            Op::Unmount { path } => mounts::unmount(self.root()?, path),
             Op::Mask { paths } => cover::mask(self.root()?, paths),
             Op::Readonly { paths } => cover::make_readonly(self.root()?, paths),
             Op::Sysctl { values } => kernel::sysctl(values),

@@ -2,16 +2,20 @@
 
 use crate::copy_up;
 use crate::in_root::{self, InRoot, Kind};
+use alloc::ffi::CString;
 use alloc::format;
-use kickstage_config::plan::{AttributeChange, Bind, Mount};
+use kickstage_config::plan::{AttributeChange, Bind, Mount, SourceSymlink, TargetSymlink};
 use kickstage_config::{Context, Error, Result, Role, Text};
-use kickstage_sys::file::{self, magic};
+use kickstage_sys::file::{self, Resolve, magic};
 use kickstage_sys::mount::{self, Attributes, Depth, attribute};
 use kickstage_sys::{Errno, Fd, FdRef};
 
 /// Mounts a file system on a directory that is held open: the mount point can't be exchanged
 /// between check and use.
 pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
+    if wanted.flags & libc::MS_REMOUNT != 0 {
+        return remount(root, wanted);
+    }
     let kernel_interface = matches!(wanted.kind.to_bytes(), b"proc" | b"sysfs");
     let target = if kernel_interface {
         in_root::plain_mount_point(root, &wanted.target)?
@@ -67,6 +71,20 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
     )
 }
 
+/// Changes the file system that is mounted on a path.
+fn remount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
+    let top = in_root::find(root, &wanted.target)?.ok_or_else(|| moved(&wanted.target))?;
+    refuse_hidden_procfs(&top, &wanted.target)?;
+    file::change_dir(top.fd()).during_on(Role::Rpc, "enter", &wanted.target)?;
+    let data = (!wanted.data.is_empty()).then_some(&*wanted.data);
+    mount::mount(Some(&wanted.source), c".", Some(&wanted.kind), wanted.flags, data).during_on(
+        Role::Rpc,
+        "remount",
+        &wanted.target,
+    )?;
+    change(root, &wanted.target, &wanted.changes, &wanted.propagation)
+}
+
 /// Attached it may be anywhere. The lowest four flags are the same in both interfaces.
 fn over_itself(wanted: &Mount, target: &InRoot) -> kickstage_sys::Result<()> {
     const SAME: u64 = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
@@ -118,7 +136,11 @@ pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind, trees: &[Fd]) -> Result<()> {
             file::stat(tree.borrow()).during_on(Role::Rpc, "stat", &wanted.source)?.is_dir();
         return attach(root, wanted, tree, is_dir);
     }
-    let source = file::open_host(&wanted.source, libc::O_PATH).map_err(|errno| {
+    let follow = match wanted.source_symlink {
+        SourceSymlink::Follow => 0,
+        SourceSymlink::Mount | SourceSymlink::Copy => libc::O_NOFOLLOW,
+    };
+    let source = file::open_host(&wanted.source, libc::O_PATH | follow).map_err(|errno| {
         let error = Error::new(Role::Rpc, "open the source").on(&wanted.source).errno(errno);
         if errno.0 == libc::ENOENT {
             error.remedy("make it on the host, or drop the mount")
@@ -126,19 +148,44 @@ pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind, trees: &[Fd]) -> Result<()> {
             error
         }
     })?;
-    let is_dir = file::stat(source.borrow()).during_on(Role::Rpc, "stat", &wanted.source)?.is_dir();
+    let kind = file::stat(source.borrow()).during_on(Role::Rpc, "stat", &wanted.source)?.kind();
+    if kind == libc::S_IFLNK && wanted.source_symlink == SourceSymlink::Copy {
+        return copy_symlink(root, wanted, &source);
+    }
     let depth = if wanted.recursive { Depth::Recursive } else { Depth::One };
     let tree = mount::clone_tree(source.borrow(), depth).during_on(
         Role::Rpc,
         "clone the mount of",
         &wanted.source,
     )?;
-    attach(root, wanted, &tree, is_dir)
+    attach(root, wanted, &tree, kind == libc::S_IFDIR)
+}
+
+/// Makes a symlink like the source. One that is there already must be the same.
+fn copy_symlink(root: FdRef<'_>, wanted: &Bind, source: &Fd) -> Result<()> {
+    let failed = |errno| {
+        Error::new(Role::Rpc, "copy symlink")
+            .on(format!("{} to {}", wanted.source, wanted.target))
+            .errno(errno)
+    };
+    let leads_to = file::read_link(source.borrow(), c"").map_err(failed)?;
+    let content = CString::new(&*leads_to).map_err(|_| failed(Errno(libc::EINVAL)))?;
+    let (parent, name) = in_root::parent(root, &wanted.target)?;
+    match file::symlink(&content, parent.fd(), &name) {
+        Err(Errno(libc::EEXIST)) if file::read_link(parent.fd(), &name) == Ok(leads_to) => Ok(()),
+        Err(errno @ Errno(libc::EEXIST)) => {
+            Err(failed(errno).remedy("the image has something else there; remove it"))
+        }
+        made => made.map_err(failed),
+    }
 }
 
 fn attach(root: FdRef<'_>, wanted: &Bind, tree: &Fd, is_dir: bool) -> Result<()> {
     let kind = if is_dir { Kind::Directory } else { Kind::File };
-    let target = in_root::mount_point(root, &wanted.target, kind)?;
+    let target = match wanted.target_symlink {
+        TargetSymlink::Follow => in_root::mount_point(root, &wanted.target, kind)?,
+        TargetSymlink::Cover => in_root::unfollowed_mount_point(root, &wanted.target, kind)?,
+    };
     refuse_hidden_procfs(&target, &wanted.target)?;
     apply(tree.borrow(), &wanted.changes, &wanted.propagation).during_on(
         Role::Rpc,
@@ -173,10 +220,34 @@ fn refuse_hidden_procfs(target: &InRoot, path: &Text) -> Result<()> {
     Ok(())
 }
 
-/// Changes the flags of what is mounted at `path`.
-pub(crate) fn change(root: FdRef<'_>, path: &Text, change: &AttributeChange) -> Result<()> {
+/// Changes what is mounted at `path`.
+pub(crate) fn change(
+    root: FdRef<'_>,
+    path: &Text,
+    changes: &[AttributeChange],
+    propagation: &[u64],
+) -> Result<()> {
     let top = in_root::find(root, path)?.ok_or_else(|| moved(path))?;
-    apply(top.fd(), core::slice::from_ref(change), &[]).during_on(Role::Rpc, "change mount", path)
+    refuse_hidden_procfs(&top, path)?;
+    apply(top.fd(), changes, propagation).during_on(Role::Rpc, "change mount", path)
+}
+
+/// Takes away what is mounted at `path`. No symlink is followed: in a running container somebody
+/// could lead to another mount by one, such as a mask.
+pub(crate) fn unmount(root: FdRef<'_>, path: &Text) -> Result<()> {
+    let (above, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+    let part = |text: &str| CString::new(text).expect("part of a Text, which has no NUL inside");
+    let above = above.trim_start_matches('/');
+    let above = part(if above.is_empty() { "." } else { above });
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    file::open(root, &above, flags, 0, Resolve::NoSymlinks)
+        .and_then(|above| file::change_dir(above.borrow()))
+        .and_then(|()| mount::detach(&part(name)))
+        .during_on(Role::Rpc, "unmount", path)
+        .map_err(|error| match error.errno {
+            Some(libc::EINVAL) => error.remedy("nothing is mounted exactly there"),
+            _ => error,
+        })
 }
 
 fn apply(

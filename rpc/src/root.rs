@@ -25,14 +25,16 @@ pub(crate) fn open(path: &Text) -> Result<Fd> {
 /// Makes a root file system a mount of its own; the result is the root of that mount.
 pub(crate) fn make_mount(path: &Text, isolate_parent: bool) -> Result<Fd> {
     let below = open(path)?;
+    // before the copy, which else would be a peer of the host's mount: what the container mounts
+    // would show there
+    if isolate_parent {
+        isolate_mount_of(&below).during_on(Role::Rpc, "isolate the mount of", path)?;
+    }
     let tree = mount::clone_tree(below.borrow(), Depth::Recursive).during_on(
         Role::Rpc,
         "clone the mount of",
         path,
     )?;
-    if isolate_parent {
-        isolate_mount_of(&below).during_on(Role::Rpc, "isolate the mount of", path)?;
-    }
     mount::attach(tree.borrow(), below.borrow()).during_on(
         Role::Rpc,
         "mount root file system",

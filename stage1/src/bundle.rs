@@ -1,5 +1,6 @@
 //! Reading a bundle.
 
+use crate::model;
 use crate::text::invalid;
 use kickstage_config::{Error, Result, Role, Text};
 use kickstage_sys::{Errno, file};
@@ -89,7 +90,8 @@ pub(crate) fn parse(path: &Text, bytes: &[u8]) -> Result<Spec> {
     let failed = |error: serde_json::Error| {
         Error::new(Role::Stage1, "parse").on(config_of(path)).because(error.to_string())
     };
-    let mut spec: Spec = serde_json::from_slice(bytes).map_err(failed)?;
+    let mut spec: Spec =
+        serde_json::from_slice(&model::spelled(bytes, "/process/scheduler")).map_err(failed)?;
     if spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
         let value = serde_json::from_slice(bytes).map_err(failed)?;
         take_older_names(&mut spec, &value);

@@ -5,7 +5,7 @@ mod unknown;
 
 use crate::text::invalid;
 use crate::{Bundle, Host, Request, bundle, cgroup, devices, hooks, host_work, landlock};
-use crate::{mounts, namespaces, process, setup, sysctl};
+use crate::{mounts, namespaces, process, propagation, sysctl};
 use kickstage_config::{Assembly, Error, Result, Text};
 use oci_spec::runtime::Spec;
 use serde_json::Value;
@@ -103,7 +103,7 @@ fn parts(spec: &Spec, request: &Request, host: &Host) -> Vec<Error> {
     note(devices::decide(spec).map(drop));
     note(landlock::decide(spec).map(drop));
     note(process::oom_score_adj(spec).map(drop));
-    note(setup::host_propagation(spec).map(drop));
+    note(propagation::of_host(spec).map(drop));
     let around = process::Around {
         id: &request.id,
         new_keyring: true,

@@ -3,19 +3,34 @@
 use crate::text::{self, invalid, texts};
 use kickstage_config::Result;
 use kickstage_config::plan::{Hook, Hooks};
-use oci_spec::runtime::{Hook as Entry, Spec};
+use oci_spec::runtime::{Hook as Entry, Hooks as Entries, Spec};
+
+/// A moment: the specification's name, and where the model and the plan keep its hooks.
+type Moment = (&'static str, fn(&Entries) -> &Option<Vec<Entry>>, fn(&mut Hooks) -> &mut Vec<Hook>);
+
+/// Every moment, in the order of a container's life.
+const MOMENTS: [Moment; 6] = [
+    ("prestart", Entries::prestart, |hooks| &mut hooks.prestart),
+    ("createRuntime", Entries::create_runtime, |hooks| &mut hooks.create_runtime),
+    ("createContainer", Entries::create_container, |hooks| &mut hooks.create_container),
+    ("startContainer", Entries::start_container, |hooks| &mut hooks.start_container),
+    ("poststart", Entries::poststart, |hooks| &mut hooks.poststart),
+    ("poststop", Entries::poststop, |hooks| &mut hooks.poststop),
+];
+
+/// The names of all moments, for `features`.
+pub fn hook_moments() -> impl Iterator<Item = &'static str> {
+    MOMENTS.iter().map(|(name, ..)| *name)
+}
 
 /// Reads `/hooks`.
 pub(crate) fn decide(spec: &Spec) -> Result<Hooks> {
-    let Some(hooks) = spec.hooks() else { return Ok(Hooks::default()) };
-    Ok(Hooks {
-        prestart: read("prestart", hooks.prestart().as_deref())?,
-        create_runtime: read("createRuntime", hooks.create_runtime().as_deref())?,
-        create_container: read("createContainer", hooks.create_container().as_deref())?,
-        start_container: read("startContainer", hooks.start_container().as_deref())?,
-        poststart: read("poststart", hooks.poststart().as_deref())?,
-        poststop: read("poststop", hooks.poststop().as_deref())?,
-    })
+    let mut decided = Hooks::default();
+    let Some(hooks) = spec.hooks() else { return Ok(decided) };
+    for (name, given, kept) in MOMENTS {
+        *kept(&mut decided) = read(name, given(hooks).as_deref())?;
+    }
+    Ok(decided)
 }
 
 fn read(moment: &str, list: Option<&[Entry]>) -> Result<Vec<Hook>> {

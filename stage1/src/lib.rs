@@ -18,10 +18,13 @@ mod hooks;
 mod host_work;
 mod id_mapped;
 mod landlock;
+mod live_mounts;
+mod model;
 mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
+mod propagation;
 mod scheduling;
 pub mod seccomp;
 mod setup;
@@ -31,8 +34,12 @@ mod text;
 
 pub use bundle::{Bundle, read_config};
 pub use check::{Finding, Severity, check};
+pub use hooks::hook_moments;
+pub use live_mounts::{Change, live_mounts};
 pub use mount_options::mount_options;
 pub use namespaces::NAMESPACES;
+pub use oci_spec::runtime::Mount as MountEntry;
+pub use scheduling::{memory_flags, memory_modes};
 pub use support::Judge;
 
 use crate::text::invalid;

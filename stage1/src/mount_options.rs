@@ -1,5 +1,6 @@
 //! The options of a mount: one table for the parser, `features` and the documentation.
 
+use kickstage_config::plan::SourceSymlink;
 use kickstage_sys::mount::attribute;
 
 /// What an option means.
@@ -25,22 +26,30 @@ pub(crate) enum Meaning {
     IdMapped(bool),
     /// A tmpfs begins with what the mount point holds.
     CopyUp,
+    /// What is mounted there already changes.
+    Remount,
+    /// What becomes of a source that is a symlink.
+    Source(SourceSymlink),
+    /// A mount point that is a symlink is covered.
+    CoverSymlink,
     /// Nothing.
     Nothing,
 }
 
 use Meaning::{
-    AccessTime, Bind, Clear, CopyUp, FileSystem, FileSystemClear, IdMapped, Nothing, Propagation,
-    Recursive, Set,
+    AccessTime, Bind, Clear, CopyUp, CoverSymlink, FileSystem, FileSystemClear, IdMapped, Nothing,
+    Propagation, Recursive, Remount, Set, Source,
 };
 
 /// Every option that is not handed to the file system (mount(8), runtime-spec config.md "Linux
-/// mount options").
+/// mount options"; those with a hyphen are crun's).
 pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("async", FileSystemClear(libc::MS_SYNCHRONOUS)),
     ("atime", AccessTime(0, 0)),
     ("bind", Bind(false)),
+    ("copy-symlink", Source(SourceSymlink::Copy)),
     ("defaults", Nothing),
+    ("dest-nofollow", CoverSymlink),
     ("dev", Clear(libc::MS_NODEV, attribute::NODEV)),
     ("diratime", Clear(libc::MS_NODIRATIME, attribute::NODIRATIME)),
     ("dirsync", FileSystem(libc::MS_DIRSYNC)),
@@ -67,6 +76,7 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("rdev", Recursive(0, attribute::NODEV)),
     ("rdiratime", Recursive(0, attribute::NODIRATIME)),
     ("relatime", AccessTime(libc::MS_RELATIME, 0)),
+    ("remount", Remount),
     ("rexec", Recursive(0, attribute::NOEXEC)),
     ("ridmap", IdMapped(true)),
     ("rnoatime", Recursive(attribute::NOATIME, attribute::ATIME)),
@@ -92,6 +102,7 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("shared", Propagation(libc::MS_SHARED)),
     ("silent", FileSystem(libc::MS_SILENT)),
     ("slave", Propagation(libc::MS_SLAVE)),
+    ("src-nofollow", Source(SourceSymlink::Mount)),
     ("strictatime", AccessTime(libc::MS_STRICTATIME, attribute::STRICTATIME)),
     ("suid", Clear(libc::MS_NOSUID, attribute::NOSUID)),
     ("symfollow", Clear(NOSYMFOLLOW, attribute::NOSYMFOLLOW)),

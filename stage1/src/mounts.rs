@@ -1,17 +1,19 @@
 //! The mounts of config.json, as operations.
 
+mod options;
+
 use crate::cgroup;
 use crate::id_mapped::{IdMapped, refuse_unless_bind};
-use crate::mount_options::{Meaning, meaning};
 use crate::namespaces::Namespaces;
 use crate::text::{self, clean, invalid};
 use kickstage_config::cgroup::CgroupPlan;
-use kickstage_config::plan::{AttributeChange, Bind, MappedTree, Mount, Op, Step};
+use kickstage_config::plan::{Bind, MappedTree, Mount, Op, SourceSymlink, Step, TargetSymlink};
 use kickstage_config::{Result, Text};
 use kickstage_sys::file::{self, magic};
 use kickstage_sys::mount::attribute;
 use kickstage_sys::process::clone;
 use oci_spec::runtime::{Mount as Entry, Spec};
+use options::Options;
 
 /// What can be mounted over below /proc: files that tools such as lxcfs replace. Anything else
 /// there would let the container fake what the kernel says (CVE-2019-16884).
@@ -50,26 +52,6 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) label: Option<Text>,
 }
 
-#[derive(Default)]
-struct Options {
-    flags: u64,
-    data: Vec<String>,
-    bind: Option<bool>,
-    change: Change,
-    recursive: Vec<AttributeChange>,
-    propagation: Vec<u64>,
-    file_system_flag: Option<String>,
-    id_mapped: Option<bool>,
-    copy_up: bool,
-}
-
-/// The change of one mount's own flags.
-#[derive(Clone, Copy, Default)]
-struct Change {
-    set: u64,
-    clear: u64,
-}
-
 impl Wanted {
     /// Reads an entry.
     pub(crate) fn read(index: usize, entry: &Entry) -> Result<Self> {
@@ -96,24 +78,15 @@ impl Wanted {
         if self.kind.is_empty() && !self.is_bind() {
             return Err(invalid(&format!("{}/type", self.key), "it is missing"));
         }
-        if self.is_bind() && !self.options.data.is_empty() {
-            let data = self.options.data.join(",");
-            let pointer = format!("{}/options", self.key);
-            return Err(invalid(&pointer, format!("{data}: a bind mount has no such option")));
-        }
-        if let (true, Some(name)) = (self.is_bind(), &self.options.file_system_flag) {
-            let pointer = format!("{}/options", self.key);
-            return Err(invalid(&pointer, format!("{name} is a flag of a file system"))
-                .remedy("a bind mount shares its source's; set it there"));
-        }
+        self.options.check(&self.key, &self.kind)?;
         if self.ids.is_wanted() {
-            refuse_unless_bind(&self.key, self.is_bind())?;
+            let new = self.is_bind() && !self.options.remount;
+            refuse_unless_bind(&self.key, new)?;
+            if self.options.source_symlink != SourceSymlink::Follow {
+                return Err(invalid(&self.key, "the ids of a symlink can't be mapped"));
+            }
         }
-        if self.options.copy_up && (self.is_bind() || self.kind != "tmpfs") {
-            let pointer = format!("{}/options", self.key);
-            return Err(invalid(&pointer, "tmpcopyup is for a tmpfs"));
-        }
-        self.check_proc()
+        if self.options.remount { Ok(()) } else { self.check_proc() }
     }
 
     fn check_proc(&self) -> Result<()> {
@@ -146,11 +119,32 @@ impl Wanted {
         !self.is_bind() && matches!(self.kind.as_str(), "cgroup" | "cgroup2")
     }
 
+    /// Whether it changes what an earlier entry has mounted.
+    pub(crate) const fn is_remount(&self) -> bool {
+        self.options.remount
+    }
+
     /// A read-only file system on /dev can only become so after the devices are made.
     pub(crate) fn take_readonly(&mut self) -> bool {
         let readonly = self.options.flags & libc::MS_RDONLY != 0;
         self.options.flags &= !libc::MS_RDONLY;
+        self.options.change.forget(attribute::RDONLY);
         readonly
+    }
+
+    /// What gives it the root's propagation, unless it has its own or need not be a mount.
+    pub(crate) fn propagated(&self, flags: u64) -> Result<Option<Step>> {
+        let options = &self.options;
+        let follows = options.source_symlink == SourceSymlink::Follow
+            && options.target_symlink == TargetSymlink::Follow;
+        if !follows || options.remount || !options.propagation.is_empty() {
+            return Ok(None);
+        }
+        let whole = options.bind == Some(true) || self.shows_cgroups();
+        let propagation = vec![flags | if whole { libc::MS_REC } else { 0 }];
+        let path = text::text(&self.key, &self.target)?;
+        let op = Op::Attributes { path, changes: Vec::new(), propagation };
+        Ok(Some(Step { key: "/linux/rootfsPropagation".into(), op }))
     }
 
     /// As operations.
@@ -169,15 +163,32 @@ impl Wanted {
                 flags: self.options.flags | if protected { libc::MS_RDONLY } else { 0 },
                 namespace,
             };
-            return cgroup::mount_steps(&entry, around.host, around.cgroups);
+            let mut steps = cgroup::mount_steps(&entry, around.host, around.cgroups)?;
+            let Options { recursive, propagation, .. } = self.options;
+            if !recursive.is_empty() || !propagation.is_empty() {
+                let path = text::text(&self.key, &self.target)?;
+                let op = Op::Attributes { path, changes: recursive, propagation };
+                steps.push(Step { key: self.key, op });
+            }
+            return Ok(steps);
         }
         let key = self.key.clone();
-        let op = if self.is_bind() {
-            Op::Bind(self.bind(around, mapped)?)
-        } else {
-            Op::Mount(self.mount(around.label.as_ref())?)
+        let op = match (self.is_bind(), self.options.remount) {
+            (true, false) => Op::Bind(self.bind(around, mapped)?),
+            (true, true) => self.change()?,
+            (false, _) => Op::Mount(self.mount(around.label.as_ref())?),
         };
         Ok(vec![Step { key, op }])
+    }
+
+    /// The flags of a mount that is there; those that are not named stay.
+    fn change(self) -> Result<Op> {
+        let Options { change, recursive, propagation, .. } = self.options;
+        Ok(Op::Attributes {
+            path: text::text(&self.key, &self.target)?,
+            changes: change.of_one().into_iter().chain(recursive).collect(),
+            propagation,
+        })
     }
 
     fn bind(self, around: &Surroundings<'_>, mapped: &mut Vec<MappedTree>) -> Result<Bind> {
@@ -185,9 +196,7 @@ impl Wanted {
         let source = self.source.ok_or_else(|| invalid(&pointer, "it is missing"))?;
         let source =
             if source.starts_with('/') { source } else { format!("{}/{source}", around.bundle) };
-        let Change { set, clear } = self.options.change;
-        let own = AttributeChange { set, clear, recursive: false };
-        let changes = (set | clear != 0).then_some(own);
+        let changes = self.options.change.of_one();
         let source = text::text(&pointer, &source)?;
         let recursive = self.options.bind == Some(true);
         let tree = self.ids.is_wanted().then_some(mapped.len());
@@ -205,6 +214,8 @@ impl Wanted {
             target: text::text(&self.key, &self.target)?,
             recursive,
             mapped: tree,
+            source_symlink: self.options.source_symlink,
+            target_symlink: self.options.target_symlink,
             propagation: self.options.propagation,
             changes: changes.into_iter().chain(self.options.recursive).collect(),
         })
@@ -220,7 +231,7 @@ impl Wanted {
             kind: text::text(&format!("{}/type", self.key), &self.kind)?,
             source: text::text(&format!("{}/source", self.key), &source)?,
             target: text::text(&self.key, &self.target)?,
-            flags: self.options.flags,
+            flags: self.options.flags | if self.options.remount { libc::MS_REMOUNT } else { 0 },
             data: text::text(&format!("{}/options", self.key), &self.options.data.join(","))?,
             propagation: self.options.propagation,
             copy_up: self.options.copy_up,
@@ -229,192 +240,5 @@ impl Wanted {
     }
 }
 
-impl Options {
-    /// In order: of two options that contradict each other the later one wins.
-    fn read(key: &str, names: &[String]) -> Result<Self> {
-        let mut options = Self::default();
-        for (index, name) in names.iter().enumerate() {
-            let pointer = format!("{key}/options/{index}");
-            match meaning(name) {
-                Some(meaning) => options.apply(name, meaning),
-                None => options.hand_over(&pointer, name)?,
-            }
-        }
-        Ok(options)
-    }
-
-    fn apply(&mut self, name: &str, meaning: Meaning) {
-        match meaning {
-            Meaning::Set(flag, attribute) => {
-                self.flags |= flag;
-                self.change.set |= attribute;
-                self.change.clear &= !attribute;
-            }
-            Meaning::Clear(flag, attribute) => {
-                self.flags &= !flag;
-                self.change.set &= !attribute;
-                self.change.clear |= attribute;
-            }
-            Meaning::AccessTime(flag, value) => {
-                self.flags &= !(libc::MS_NOATIME | libc::MS_RELATIME | libc::MS_STRICTATIME);
-                self.flags |= flag;
-                self.change.set = self.change.set & !attribute::ATIME | value;
-                // the kernel asks for the whole field to be cleared with every change of it
-                self.change.clear |= attribute::ATIME;
-            }
-            Meaning::FileSystem(flag) => {
-                self.flags |= flag;
-                self.file_system_flag = Some(name.into());
-            }
-            Meaning::FileSystemClear(flag) => self.flags &= !flag,
-            Meaning::Propagation(flags) => self.propagation.push(flags),
-            Meaning::Bind(recursive) => self.bind = Some(recursive),
-            Meaning::Recursive(set, clear) => {
-                self.recursive.push(AttributeChange { set, clear, recursive: true });
-            }
-            Meaning::IdMapped(recursive) => self.id_mapped = Some(recursive),
-            Meaning::CopyUp => self.copy_up = true,
-            Meaning::Nothing => {}
-        }
-    }
-
-    /// What we do not know is for the file system, but for what only an engine could do.
-    fn hand_over(&mut self, pointer: &str, name: &str) -> Result<()> {
-        let word = name.split('=').next().unwrap_or(name);
-        if matches!(word, "idmap" | "ridmap") {
-            return Err(invalid(pointer, "another engine's way to give mappings")
-                .remedy("say idmap, and give uidMappings and gidMappings"));
-        }
-        if word == "remount" {
-            return Err(invalid(pointer, "every mount of a container is a new one"));
-        }
-        if name.contains(',') {
-            return Err(invalid(pointer, "a comma inside an option would be read as two"));
-        }
-        self.data.push(name.into());
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use oci_spec::runtime::MountBuilder;
-    use serde_json::{Value, json};
-
-    fn read(kind: &str, target: &str, options: &[&str]) -> Result<Wanted> {
-        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        let entry = MountBuilder::default()
-            .destination(target)
-            .typ(kind)
-            .source("/tmp")
-            .options(options)
-            .build()
-            .unwrap();
-        Wanted::read(4, &entry)
-    }
-
-    fn mount(options: &[&str]) -> Mount {
-        read("tmpfs", "/mnt", options).unwrap().mount(None).unwrap()
-    }
-
-    fn bound(wanted: Wanted, linux: Value) -> Result<(Bind, Vec<MappedTree>)> {
-        let spec = json!({"ociVersion": "1.0.2", "linux": linux});
-        let spec: Spec = serde_json::from_value(spec).unwrap();
-        let around = Surroundings {
-            spec: &spec,
-            bundle: &Text::from_literal("/b"),
-            namespaces: &crate::namespaces::decide(&spec).unwrap(),
-            host: &cgroup::CgroupHost { layout: cgroup::Layout::None, optional: false },
-            cgroups: &CgroupPlan::default(),
-            label: None,
-        };
-        let mut mapped = Vec::new();
-        wanted.bind(&around, &mut mapped).map(|bind| (bind, mapped))
-    }
-
-    #[test]
-    fn ids_are_mapped_as_the_mount_says_or_as_the_container() {
-        use kickstage_config::plan::Mapping;
-        let mapping = json!([{"containerID": 0, "hostID": 1000, "size": 2}]);
-        let container = json!({
-            "namespaces": [{"type": "user"}], "uidMappings": mapping, "gidMappings": mapping,
-        });
-        let wanted = read("none", "/mnt", &["rbind", "ridmap"]).unwrap();
-        let (bind, mapped) = bound(wanted, container).unwrap();
-        assert_eq!(bind.mapped, Some(0));
-        let tree = &mapped[0];
-        assert_eq!(
-            (tree.source.as_str(), tree.recursive, tree.map_recursive),
-            ("/tmp", true, true)
-        );
-        let ranges = vec![(0, 1000, 2)];
-        assert_eq!(tree.mapping, Mapping::Ranges(ranges.clone(), ranges));
-        let wanted = read("none", "/mnt", &["bind", "idmap"]).unwrap();
-        let error = bound(wanted, json!({})).unwrap_err();
-        assert_eq!(error.key.as_deref(), Some("/mounts/4/options"), "nothing says how");
-        let wanted = read("none", "/mnt", &["bind", "idmap"]).unwrap();
-        let joins = json!({"namespaces": [{"type": "user", "path": "/n"}]});
-        let (_, mapped) = bound(wanted, joins).unwrap();
-        assert_eq!(mapped[0].mapping, Mapping::Namespace(Text::from_literal("/n")));
-    }
-
-    #[test]
-    fn a_label_is_for_file_systems_that_take_one() {
-        let label = Text::from_literal("system_u:object_r:x:s0:c1,c2");
-        let mount = |kind| read(kind, "/mnt", &["size=1k"]).unwrap().mount(Some(&label)).unwrap();
-        let labelled = "size=1k,context=\"system_u:object_r:x:s0:c1,c2\"";
-        assert_eq!(mount("tmpfs").data.as_str(), labelled);
-        assert_eq!(mount("mqueue").data.as_str(), "size=1k");
-    }
-
-    #[test]
-    fn the_later_of_two_options_wins() {
-        assert_eq!(mount(&["ro", "nosuid", "rw"]).flags, libc::MS_NOSUID);
-        let times = mount(&["noatime", "strictatime"]).flags;
-        assert_eq!(times, libc::MS_STRICTATIME);
-    }
-
-    #[test]
-    fn what_is_no_flag_goes_to_the_file_system() {
-        let mount = mount(&["size=1k", "ro", "mode=755"]);
-        assert_eq!(mount.data.as_str(), "size=1k,mode=755");
-    }
-
-    #[test]
-    fn a_bind_mount_changes_only_what_it_names() {
-        let wanted = read("none", "/mnt", &["rbind", "ro", "noatime", "rslave"]).unwrap();
-        let bind = bound(wanted, json!({})).unwrap().0;
-        assert!(bind.recursive);
-        let change = bind.changes[0];
-        assert_eq!(change.set, attribute::RDONLY | attribute::NOATIME);
-        assert_eq!(change.clear, attribute::ATIME);
-        assert_eq!(bind.propagation, [libc::MS_SLAVE | libc::MS_REC]);
-    }
-
-    #[test]
-    fn options_without_effect_are_refused_by_pointer() {
-        for (options, pointer) in [
-            (&["bind", "uid=5"][..], "/mounts/4/options"),
-            (&["bind", "sync"], "/mounts/4/options"),
-            (&["remount"], "/mounts/4/options/0"),
-            (&["bind", "tmpcopyup"], "/mounts/4/options"),
-            (&["idmap"], "/mounts/4"),
-            (&["ro", "idmap=uids=0-1-1"], "/mounts/4/options/1"),
-            (&["a,b"], "/mounts/4/options/0"),
-        ] {
-            let error = read("tmpfs", "/mnt", options).err().expect("refused");
-            assert_eq!(error.key.as_deref(), Some(pointer), "{options:?}");
-        }
-    }
-
-    #[test]
-    fn the_kernels_files_in_proc_stay_visible() {
-        for target in ["/proc", "/proc/self", "/x/../proc/kcore", "/proc/sys/kernel"] {
-            assert!(read("tmpfs", target, &[]).is_err(), "{target}");
-        }
-        assert!(read("proc", "/proc", &[]).is_ok());
-        assert!(read("none", "/proc/uptime", &["bind"]).is_ok());
-        assert!(read("none", "/process", &["bind"]).is_ok());
-    }
-}
+mod tests;

@@ -73,7 +73,7 @@ impl Namespaces {
         namespaces.flags =
             NamespaceFlags::new((self.new & !clone::NEWTIME) as u32).map_err(refused)?;
         namespaces.mount_propagation =
-            MountPropagation::new(crate::setup::host_propagation(spec)?).map_err(refused)?;
+            MountPropagation::new(crate::propagation::of_host(spec)?).map_err(refused)?;
         namespaces.bring_loopback_interface = self.creates(clone::NEWNET);
         namespaces.paths.network = self.path(clone::NEWNET)?;
         namespaces.paths.mount = self.path(clone::NEWNS)?;

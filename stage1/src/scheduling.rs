@@ -59,26 +59,49 @@ pub(crate) fn io_priority(process: &Process) -> Result<Option<u16>> {
         .ok_or_else(|| invalid("/process/ioPriority/priority", "it must be 0 to 7"))
 }
 
+/// Whether a memory policy is about certain nodes; `None`: as the caller likes.
+type OfNodes = Option<bool>;
+
+/// The modes of set_mempolicy(2): the specification's word, and linux/mempolicy.h.
+const MODES: [(MemoryPolicyModeType, &str, i32, OfNodes); 7] = [
+    (MemoryPolicyModeType::MpolDefault, "MPOL_DEFAULT", 0, Some(false)),
+    (MemoryPolicyModeType::MpolPreferred, "MPOL_PREFERRED", 1, None),
+    (MemoryPolicyModeType::MpolBind, "MPOL_BIND", 2, Some(true)),
+    (MemoryPolicyModeType::MpolInterleave, "MPOL_INTERLEAVE", 3, Some(true)),
+    (MemoryPolicyModeType::MpolLocal, "MPOL_LOCAL", 4, Some(false)),
+    (MemoryPolicyModeType::MpolPreferredMany, "MPOL_PREFERRED_MANY", 5, Some(true)),
+    (MemoryPolicyModeType::MpolWeightedInterleave, "MPOL_WEIGHTED_INTERLEAVE", 6, Some(true)),
+];
+
+/// The flags of set_mempolicy(2).
+const MODE_FLAGS: [(MemoryPolicyFlagType, &str, i32); 3] = [
+    (MemoryPolicyFlagType::MpolFNumaBalancing, "MPOL_F_NUMA_BALANCING", 1 << 13),
+    (MemoryPolicyFlagType::MpolFRelativeNodes, "MPOL_F_RELATIVE_NODES", 1 << 14),
+    (MemoryPolicyFlagType::MpolFStaticNodes, "MPOL_F_STATIC_NODES", 1 << 15),
+];
+
+/// The names of all memory policies, for `features`.
+pub fn memory_modes() -> impl Iterator<Item = &'static str> {
+    MODES.iter().map(|(_, name, _, _)| *name)
+}
+
+/// The names of all their flags, for `features`.
+pub fn memory_flags() -> impl Iterator<Item = &'static str> {
+    MODE_FLAGS.iter().map(|(_, name, _)| *name)
+}
+
 /// Reads `/linux/memoryPolicy` (set_mempolicy(2)).
 pub(crate) fn memory_policy(spec: &Spec) -> Result<Option<MemoryPolicy>> {
     let wanted = spec.linux().as_ref().and_then(|linux| linux.memory_policy().as_ref());
     let Some(wanted) = wanted else { return Ok(None) };
-    // linux/mempolicy.h; the second: whether it is about certain nodes
-    let (mode, of_nodes) = match wanted.mode() {
-        MemoryPolicyModeType::MpolDefault => (0, Some(false)),
-        MemoryPolicyModeType::MpolPreferred => (1, None),
-        MemoryPolicyModeType::MpolBind => (2, Some(true)),
-        MemoryPolicyModeType::MpolInterleave => (3, Some(true)),
-        MemoryPolicyModeType::MpolLocal => (4, Some(false)),
-        MemoryPolicyModeType::MpolPreferredMany => (5, Some(true)),
-        MemoryPolicyModeType::MpolWeightedInterleave => (6, Some(true)),
+    let (_, _, mode, of_nodes) = MODES
+        .into_iter()
+        .find(|(mode, ..)| *mode == wanted.mode())
+        .expect("the table has every mode of the model");
+    let given = |flag: &&(MemoryPolicyFlagType, &str, i32)| {
+        wanted.flags().as_ref().is_some_and(|flags| flags.contains(&flag.0))
     };
-    let flag = |flag: &MemoryPolicyFlagType| match flag {
-        MemoryPolicyFlagType::MpolFStaticNodes => 1 << 15,
-        MemoryPolicyFlagType::MpolFRelativeNodes => 1 << 14,
-        MemoryPolicyFlagType::MpolFNumaBalancing => 1 << 13,
-    };
-    let flags = wanted.flags().iter().flatten().map(flag).fold(0, |all, flag| all | flag);
+    let flags = MODE_FLAGS.iter().filter(given).fold(0, |all, (_, _, flag)| all | flag);
     let nodes = wanted.nodes().as_deref().filter(|nodes| !nodes.is_empty());
     match (nodes, of_nodes) {
         (None, Some(true)) => {

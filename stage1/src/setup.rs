@@ -3,13 +3,14 @@
 use crate::mounts::{Surroundings, Wanted};
 use crate::namespaces::Namespaces;
 use crate::text::{self, clean, invalid, texts};
-use crate::{Bundle, Request, cgroup, devices, process, sysctl};
+use crate::{Bundle, Request, cgroup, devices, process, propagation, sysctl};
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{AttributeChange, HostWork, Op, RootChange, Setup, Step};
 use kickstage_config::{Result, Text};
 use kickstage_sys::mount::attribute;
 use kickstage_sys::process::clone;
 use oci_spec::runtime::{Linux, Spec};
+use std::collections::HashSet;
 
 /// Decides the three batches, and what of them the host has to prepare.
 pub(crate) fn decide(
@@ -23,9 +24,9 @@ pub(crate) fn decide(
     let spec = &bundle.spec;
     let mut setup = Setup::default();
     if namespaces.separates(clone::NEWNS) {
-        let propagation = host_propagation(spec)?;
-        let isolate_parent = propagation & libc::MS_SHARED != 0;
-        setup.early.push(step("/linux/rootfsPropagation", Op::Propagation { flags: propagation }));
+        let flags = propagation::of_host(spec)?;
+        let isolate_parent = flags & libc::MS_SHARED != 0;
+        setup.early.push(step("/linux/rootfsPropagation", Op::Propagation { flags }));
         let path = bundle.rootfs.clone();
         let rootfs = if bundle.over_host {
             Op::OverlayRootfs { scratch: path }
@@ -46,7 +47,7 @@ pub(crate) fn decide(
         cgroups: cgroup_plan,
         label: process::label(&request.judge, "/linux/mountLabel", label, process::selinux_is_on)?,
     };
-    let dev = mounts(&around, work, &mut setup)?;
+    let (dev, spread) = mounts(&around, work, &mut setup)?;
     // a parameter may be one of a device that has yet to come
     let batch = if work.net_devices.is_empty() { &mut setup.early } else { &mut setup.mounts };
     kernel_values(spec, namespaces, batch)?;
@@ -59,10 +60,12 @@ pub(crate) fn decide(
     if dev == Dev::Readonly {
         let change = AttributeChange { set: attribute::RDONLY, clear: 0, recursive: false };
         let path = Text::from_literal("/dev");
-        setup.enter.push(step("/mounts", Op::Attributes { path, change }));
+        let op = Op::Attributes { path, changes: vec![change], propagation: Vec::new() };
+        setup.enter.push(step("/mounts", op));
     }
     cover(spec, &mut setup.enter)?;
     enter(spec, request, namespaces, &mut setup.enter)?;
+    setup.enter.extend(spread);
     Ok(setup)
 }
 
@@ -85,26 +88,53 @@ enum Dev {
     Bound,
 }
 
+impl Dev {
+    /// After one more entry for it.
+    fn then(self, wanted: &mut Wanted) -> Self {
+        match (self, wanted.is_remount(), wanted.is_bind()) {
+            (_, false, true) | (Self::Bound, true, _) => Self::Bound,
+            _ if wanted.take_readonly() => Self::Readonly,
+            // a bind mount keeps what is not named
+            (Self::Readonly, true, true) => Self::Readonly,
+            _ => Self::Ours,
+        }
+    }
+}
+
 /// In the order of config.json. What comes before the first mount that shows cgroups need not
-/// wait until the process is in its own.
-fn mounts(around: &Surroundings<'_>, work: &mut HostWork, setup: &mut Setup) -> Result<Dev> {
-    let mut dev = Dev::Ours;
+/// wait until the process is in its own. The steps that are given back spread the root's
+/// propagation: they come last, since an unbindable mount can't be covered by a copy of itself.
+fn mounts(
+    around: &Surroundings<'_>,
+    work: &mut HostWork,
+    setup: &mut Setup,
+) -> Result<(Dev, Vec<Step>)> {
+    let of_mounts = propagation::of_mounts(around.spec)?;
+    let (mut dev, mut spread) = (Dev::Ours, Vec::new());
     let mut batch = &mut setup.early;
+    let mut earlier = HashSet::new();
     for (index, entry) in around.spec.mounts().iter().flatten().enumerate() {
         let mut wanted = Wanted::read(index, entry)?;
+        let is_new = earlier.insert(wanted.target.clone());
+        if wanted.is_remount() && is_new {
+            return Err(invalid(
+                &format!("{}/destination", wanted.key),
+                "there is no earlier entry for remount to change",
+            )
+            .remedy("what the host has mounted is not the container's to change"));
+        }
         if wanted.target == "/dev" {
-            dev = match (wanted.is_bind(), wanted.take_readonly()) {
-                (true, _) => Dev::Bound,
-                (false, true) => Dev::Readonly,
-                (false, false) => Dev::Ours,
-            };
+            dev = dev.then(&mut wanted);
         }
         if wanted.shows_cgroups() {
             batch = &mut setup.mounts;
         }
+        if let Some(flags) = of_mounts {
+            spread.extend(wanted.propagated(flags)?);
+        }
         batch.extend(wanted.steps(around, &mut work.mapped)?);
     }
-    Ok(dev)
+    Ok((dev, spread))
 }
 
 /// Host name and kernel parameters: they depend on nothing.
@@ -178,31 +208,9 @@ fn enter(
     };
     let readonly =
         spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
-    let propagation = named_propagation(spec)?.map_or(0, |flags| flags & !libc::MS_REC);
+    let propagation = propagation::of_root(spec)?;
     batch.push(step("/root", Op::EnterRoot { way, propagation, readonly }));
     Ok(())
-}
-
-/// runtime-spec, config-linux.md, "Rootfs Mount Propagation".
-fn named_propagation(spec: &Spec) -> Result<Option<u64>> {
-    let name = linux(spec).and_then(|linux| linux.rootfs_propagation().as_deref());
-    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
-    match crate::mount_options::meaning(name) {
-        Some(crate::mount_options::Meaning::Propagation(flags)) => Ok(Some(flags)),
-        _ => Err(invalid("/linux/rootfsPropagation", format!("{name:?} is no propagation"))
-            .remedy("use private, slave, shared or unbindable, or r before one of them")),
-    }
-}
-
-/// What happens to the copies of the host's mounts: nothing that the container mounts may
-/// reach the host unless config.json shares it.
-pub(crate) fn host_propagation(spec: &Spec) -> Result<u64> {
-    Ok(match named_propagation(spec)? {
-        None => libc::MS_SLAVE | libc::MS_REC,
-        // an unbindable tree could not become the new root
-        Some(flags) if flags & libc::MS_UNBINDABLE != 0 => libc::MS_PRIVATE | libc::MS_REC,
-        Some(flags) => flags | libc::MS_REC,
-    })
 }
 
 /// Without a mount namespace every mount would be the host's.

@@ -3,7 +3,7 @@
 //! The starter has made the namespaces, and given up what the container may not have, but for
 //! `CAP_SYS_ADMIN`; rpc has set the container up. What is left is the process itself.
 
-use crate::{credentials, home, labels, landlock, limits, program};
+use crate::{credentials, home, keyring, labels, landlock, limits, program};
 use kickstage_config::plan::Hook;
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Context, Error, Result, Role};
@@ -65,9 +65,8 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Res
         process::unshare(clone::NEWCGROUP).during(Role::Stage2, "unshare the cgroup namespace")?;
     }
     limits::apply_without_limits(spec)?;
-    if let Some(name) = &spec.keyring {
-        let _ = process::join_session_keyring(name);
-    }
+    let labels = labels::Labels::open(spec, None)?;
+    keyring::leave_callers(spec, &labels)?;
     connect(&place.streams)?;
     program::enter_directory(&spec.cwd)?;
     file::umask(spec.umask.unwrap_or(0o022));
@@ -76,7 +75,6 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Res
     } else {
         Some(program::Program::find(spec, home::environment(spec))?)
     };
-    let labels = labels::Labels::open(spec, None)?;
     if let Some(master) = &place.master {
         *stderr = None;
         wait_for_start(master)?;

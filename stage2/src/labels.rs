@@ -11,13 +11,15 @@ use kickstage_sys::{Errno, Fd, FdRef};
 pub(crate) struct Labels {
     apparmor: Option<Fd>,
     selinux: Option<Fd>,
+    /// What the next key is labelled as; the exec resets it.
+    selinux_key: Option<Fd>,
 }
 
 impl Labels {
     /// `proc` is the host's; `None`: /proc leads to it.
     pub(crate) fn open(spec: &ProcessSpec, proc: Option<&Fd>) -> Result<Self> {
         if spec.apparmor_profile.is_none() && spec.selinux_label.is_none() {
-            return Ok(Self { apparmor: None, selinux: None });
+            return Ok(Self { apparmor: None, selinux: None, selinux_key: None });
         }
         let opened = match proc {
             Some(_) => None,
@@ -29,13 +31,29 @@ impl Labels {
         };
         let proc = proc.or(opened.as_ref()).expect("one of both is there").borrow();
         let apparmor = spec.apparmor_profile.as_ref().map(|_| apparmor_file(proc)).transpose()?;
-        let selinux = spec
-            .selinux_label
-            .as_ref()
-            .map(|_| open_attribute(proc, c"thread-self/attr/exec"))
-            .transpose()
-            .map_err(|error| error.at("/process/selinuxLabel"))?;
-        Ok(Self { apparmor, selinux })
+        let of_selinux = |wanted: bool, name| {
+            let opened = wanted.then(|| open_attribute(proc, name)).transpose();
+            opened.map_err(|error| error.at("/process/selinuxLabel"))
+        };
+        let labelled = spec.selinux_label.is_some();
+        Ok(Self {
+            apparmor,
+            selinux: of_selinux(labelled, c"thread-self/attr/exec")?,
+            selinux_key: of_selinux(
+                labelled && spec.keyring.is_some(),
+                c"thread-self/attr/keycreate",
+            )?,
+        })
+    }
+
+    /// A keyring that the program may not read would be of no use to it.
+    pub(crate) fn apply_to_keyring(&self, spec: &ProcessSpec) -> Result<()> {
+        let (Some(file), Some(label)) = (&self.selinux_key, &spec.selinux_label) else {
+            return Ok(());
+        };
+        file::write_all(file.borrow(), label.to_bytes())
+            .during_on(Role::Stage2, "label the session keyring", label)
+            .map_err(|error| error.at("/process/selinuxLabel"))
     }
 
     /// Asks for the change at the next exec.

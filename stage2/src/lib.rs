@@ -15,6 +15,7 @@ pub mod exec;
 mod gate;
 mod home;
 pub mod hosted;
+mod keyring;
 mod labels;
 mod landlock;
 mod limits;
@@ -117,7 +118,7 @@ fn prepare(
     if let Some(console) = spec.console {
         console::open(console, inherited.console_socket.take())?;
     }
-    let program = become_the_user(spec, &inherited.channel)?;
+    let program = become_the_user(spec, &labels, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
     inherited.channel.send(&Message::Ready)?;
     Ok(Ready { pid, program, labels })
@@ -125,12 +126,13 @@ fn prepare(
 
 /// From the engine's privileges to the container's, in the order that the kernel asks for. Gives
 /// the program, if there is to be one.
-fn become_the_user(spec: &ProcessSpec, master: &Channel) -> Result<Option<program::Program>> {
+fn become_the_user(
+    spec: &ProcessSpec,
+    labels: &labels::Labels,
+    master: &Channel,
+) -> Result<Option<program::Program>> {
     limits::apply(spec)?;
-    if let Some(name) = &spec.keyring {
-        // before the user changes: the keyring's owner follows it, its quota does not
-        let _ = process::join_session_keyring(name);
-    }
+    keyring::leave_callers(spec, labels)?;
     stdio::give_to_user(spec.uid)?;
     let env = home::environment(spec);
     // as root: the user may not be allowed to pass through the directories above

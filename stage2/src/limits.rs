@@ -1,7 +1,7 @@
 //! What limits the process, beside its privileges.
 
 use kickstage_config::process::ProcessSpec;
-use kickstage_config::{Context, Result, Role};
+use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::{process, sched};
 
 /// Before the user changes: raising a limit needs CAP_SYS_RESOURCE.
@@ -33,7 +33,7 @@ pub(crate) fn apply_without_limits(spec: &ProcessSpec) -> Result<()> {
         };
         sched::set_scheduler(&attributes)
             .during(Role::Stage2, "set the scheduler")
-            .map_err(|error| error.at("/process/scheduler"))?;
+            .map_err(|error| explain(error.at("/process/scheduler"), wanted.policy))?;
     }
     if let Some(policy) = &spec.memory_policy {
         sched::set_memory_policy(policy.mode, &policy.nodes)
@@ -46,4 +46,15 @@ pub(crate) fn apply_without_limits(spec: &ProcessSpec) -> Result<()> {
             .map_err(|error| error.at("/process/ioPriority"))?;
     }
     Ok(())
+}
+
+/// A v1 cgroup has no time for real-time policies unless it is given some.
+fn explain(error: Error, policy: u32) -> Error {
+    const REAL_TIME: [u32; 2] = [1, 2];
+    match error.errno {
+        Some(libc::EPERM) if REAL_TIME.contains(&policy) => error.remedy(
+            "it takes CAP_SYS_NICE, and on cgroup v1 realtimeRuntime in /linux/resources/cpu",
+        ),
+        _ => error,
+    }
 }

@@ -5,7 +5,7 @@
 //! would be born there). A short-lived child does, makes the container process as its sibling
 //! (`CLONE_PARENT`), and tells us its number.
 
-use crate::{Child, join, refused};
+use crate::{Child, id_maps, join, refused};
 use alloc::format;
 use kickstage_config::handoff::{self, Form};
 use kickstage_config::plan::{Plan, TimeOffset};
@@ -95,6 +95,7 @@ pub(crate) fn enter(config: &StarterConfig, plan: &Plan) -> Result<()> {
     let paths = &config.container.namespaces.paths;
     if let Some(path) = &paths.user {
         join("user", path, clone::NEWUSER)?;
+        id_maps::compare(&config.container.privileges)?;
         become_root_inside()?;
     }
     if let Some(path) = &paths.pid {

@@ -55,6 +55,43 @@ impl MapsWritten {
     }
 }
 
+/// In a user namespace that has been joined: engines name its maps beside its path, and they must
+/// be those that it has.
+pub(crate) fn compare(privileges: &Privileges) -> Result<()> {
+    const LIMIT: usize = 64 << 10;
+    for (wanted, path, key) in [
+        (&privileges.uid_map, c"/proc/self/uid_map", "/linux/uidMappings"),
+        (&privileges.gid_map, c"/proc/self/gid_map", "/linux/gidMappings"),
+    ] {
+        let mut wanted: Vec<[u32; 3]> =
+            wanted.mappings().iter().map(|m| [m.container_id, m.host_id, m.size]).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let text = file::read_host(path, LIMIT).during(Role::Starter, "read the id maps")?;
+        let mut found = ranges(&text);
+        wanted.sort_unstable();
+        found.sort_unstable();
+        if wanted != found {
+            return Err(Error::new(Role::Starter, "join the user namespace")
+                .because("it has other id maps than config.json names")
+                .at(key)
+                .remedy("name those of the namespace, or none"));
+        }
+    }
+    Ok(())
+}
+
+/// What the kernel shows: three numbers a line.
+fn ranges(text: &[u8]) -> Vec<[u32; 3]> {
+    let text = String::from_utf8_lossy(text);
+    let numbers = |line: &str| {
+        let mut words = line.split_whitespace().map(str::parse);
+        Some([words.next()?.ok()?, words.next()?.ok()?, words.next()?.ok()?])
+    };
+    text.lines().filter_map(numbers).collect()
+}
+
 /// By ourselves, or by a helper that is allowed to.
 fn map(
     child: &Child,

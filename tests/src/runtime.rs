@@ -70,10 +70,16 @@ impl Runtime {
     /// The same without the v2 hierarchy of a hybrid host, which some refuse to run beside. Only
     /// its own view of the host changes.
     #[must_use]
-    pub fn without_hybrid(mut self) -> Self {
-        let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
-        let words = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh"];
-        self.through = words.map(String::from).to_vec();
+    pub fn without_hybrid(self) -> Self {
+        self.after("umount /sys/fs/cgroup/unified 2>/dev/null || true")
+    }
+
+    /// The same where a script has changed the mounts; each command sees a change of its own.
+    #[must_use]
+    pub fn after(mut self, script: &str) -> Self {
+        let script = format!("{script}\nexec \"$@\"");
+        let words = ["unshare", "-m", "--propagation", "private", "sh", "-ec", &script, "sh"];
+        self.through.extend(words.map(String::from));
         self
     }
 

@@ -74,3 +74,44 @@ fn a_failing_hook_stops_creation_and_quotes_itself() {
         assert_nothing_left(&runtime, &id);
     }
 }
+
+#[test]
+fn a_hook_over_its_time_is_killed_with_all_that_it_has_started() {
+    let runtime = Runtime::kickstage();
+    for moment in ["createRuntime", "createContainer", "startContainer"] {
+        // a duration that nobody else sleeps
+        let nap = format!("8{}", std::process::id());
+        let script = format!("sleep {nap} & echo waiting; wait");
+        let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 1}]);
+        let bundle = Bundle::new(&["true"]).with("/hooks", json!({ moment: hook }));
+        let id = unique_id();
+        let ended = runtime.run_as(&id, &bundle);
+        let wanted = format!(
+            "did not end within 1 s and was killed: waiting (config key /hooks/{moment}/0)"
+        );
+        assert!(ended.code == 1 && ended.stderr.contains(&wanted), "{moment}: {ended:?}");
+        assert_nothing_left(&runtime, &id);
+        let asleep = || {
+            let mut found = std::process::Command::new("pgrep");
+            found.args(["-fx", &format!("sleep {nap}")]).output().unwrap().status.success()
+        };
+        wait_until("what it has started is gone", || !asleep());
+    }
+}
+
+#[test]
+fn hooks_after_the_start_and_the_end_only_warn() {
+    let runtime = Runtime::kickstage();
+    for moment in ["poststart", "poststop"] {
+        let trace = tempfile::NamedTempFile::new().unwrap();
+        let second = format!("echo ran > {}", trace.path().display());
+        let hook = |script: &str| json!({"path": "/bin/sh", "args": ["sh", "-c", script]});
+        let hooks = json!([hook("echo my words; exit 5"), hook(&second)]);
+        let bundle = Bundle::new(&["sh", "-c", "exit 3"]).with("/hooks", json!({ moment: hooks }));
+        let ended = runtime.run(&bundle);
+        assert_eq!(ended.code, 3, "the program's: {ended:?}");
+        let wanted = format!("exited with status 5: my words (config key /hooks/{moment}/0)");
+        assert!(ended.stderr.contains(&wanted), "{ended:?}");
+        assert_eq!(fs::read_to_string(trace.path()).unwrap(), "ran\n", "the next one runs");
+    }
+}

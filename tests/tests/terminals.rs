@@ -6,22 +6,13 @@ use kickstage_tests::{Bundle, Runtime};
 use serde_json::json;
 use std::fs;
 use std::io::Write;
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
-#[test]
-fn a_console_socket_receives_the_terminal() {
+/// What a program says on the terminal that comes through a socket.
+fn said_on(listener: &UnixListener, start: impl FnOnce()) -> String {
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
     use std::os::fd::{AsRawFd, FromRawFd};
-    let runtime = Runtime::kickstage();
-    let bundle = Bundle::new(&["sh", "-c", "tty; stty size; echo done"])
-        .with("/process/terminal", json!(true))
-        .with("/process/consoleSize", json!({"height": 12, "width": 34}));
-    let socket = bundle.inside("console.sock");
-    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let id = unique_id();
-    let path = bundle.path().display().to_string();
-    let socket = socket.display().to_string();
-    runtime.call(&["create", "-b", &path, "--console-socket", &socket, &id]).ok();
     let (stream, _) = listener.accept().unwrap();
     let mut name = [0; 64];
     let mut parts = [std::io::IoSliceMut::new(&mut name)];
@@ -34,12 +25,48 @@ fn a_console_socket_receives_the_terminal() {
     };
     // SAFETY: the descriptor has just been received and is ours.
     let mut terminal = unsafe { fs::File::from_raw_fd(fd) };
-    runtime.call(&["start", &id]).ok();
+    start();
     let mut said = Vec::new();
     // a terminal whose other side is closed reads as EIO
     let _ = std::io::Read::read_to_end(&mut terminal, &mut said);
-    let said = String::from_utf8_lossy(&said).replace('\r', "");
+    String::from_utf8_lossy(&said).replace('\r', "")
+}
+
+#[test]
+fn a_console_socket_receives_the_terminal() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sh", "-c", "tty; stty size; echo done"])
+        .with("/process/terminal", json!(true))
+        .with("/process/consoleSize", json!({"height": 12, "width": 34}));
+    let socket = bundle.inside("console.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let id = unique_id();
+    let path = bundle.path().display().to_string();
+    let socket = socket.display().to_string();
+    runtime.call(&["create", "-b", &path, "--console-socket", &socket, &id]).ok();
+    let said = said_on(&listener, || {
+        runtime.call(&["start", &id]).ok();
+    });
     assert_eq!(said, "/dev/pts/0\n12 34\ndone\n");
+    runtime.call(&["delete", "-f", &id]).ok();
+}
+
+#[test]
+fn a_further_process_has_a_terminal_of_its_own_size() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sleep", "100"]);
+    let id = runtime.start(&bundle);
+    let (socket, file) = (bundle.inside("console.sock"), bundle.inside("process.json"));
+    let process = json!({
+        "terminal": true, "consoleSize": {"height": 7, "width": 65}, "cwd": "/",
+        "user": {"uid": 0, "gid": 0, "umask": 63},
+        "args": ["/bin/sh", "-c", "/bin/tty; /bin/stty size; umask"],
+    });
+    fs::write(&file, process.to_string()).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let [socket, file] = [&socket, &file].map(|path| path.display().to_string());
+    runtime.call(&["exec", "-d", "--console-socket", &socket, "--process", &file, &id]).ok();
+    assert_eq!(said_on(&listener, || ()), "/dev/pts/0\n7 65\n0077\n");
     runtime.call(&["delete", "-f", &id]).ok();
 }
 

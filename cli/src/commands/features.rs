@@ -6,24 +6,8 @@ use crate::arguments::Parsed;
 use crate::global::Global;
 use kickstage_config::Result;
 use kickstage_stage1::seccomp::words;
-use kickstage_stage1::{NAMESPACES, mount_options};
+use kickstage_stage1::{NAMESPACES, hook_moments, memory_flags, memory_modes, mount_options};
 use serde_json::{Value, json};
-
-const HOOKS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
-
-/// set_mempolicy(2).
-const MEMORY_MODES: [&str; 7] = [
-    "MPOL_BIND",
-    "MPOL_DEFAULT",
-    "MPOL_INTERLEAVE",
-    "MPOL_LOCAL",
-    "MPOL_PREFERRED",
-    "MPOL_PREFERRED_MANY",
-    "MPOL_WEIGHTED_INTERLEAVE",
-];
-const MEMORY_FLAGS: [&str; 3] =
-    ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 
 /// Prints them.
 pub(crate) fn run(_: &Global, _: &Parsed) -> Result<i32> {
@@ -31,10 +15,11 @@ pub(crate) fn run(_: &Global, _: &Parsed) -> Result<i32> {
 }
 
 fn features() -> Value {
+    let architectures = [&words::FOREIGN_ARCHITECTURES[..], &words::ARCHITECTURES].concat();
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPEC,
-        "hooks": HOOKS,
+        "hooks": hook_moments().collect::<Vec<_>>(),
         "mountOptions": mount_options().collect::<Vec<_>>(),
         "linux": {
             "namespaces": NAMESPACES.map(|(_, name, _)| name),
@@ -50,14 +35,17 @@ fn features() -> Value {
                 "enabled": true,
                 "actions": words::ACTIONS,
                 "operators": words::OPERATORS,
-                "archs": words::ARCHITECTURES,
+                "archs": architectures,
                 "knownFlags": words::FLAGS,
                 "supportedFlags": words::FLAGS,
             },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
             "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
-            "memoryPolicy": { "modes": MEMORY_MODES, "flags": MEMORY_FLAGS },
+            "memoryPolicy": {
+                "modes": memory_modes().collect::<Vec<_>>(),
+                "flags": memory_flags().collect::<Vec<_>>(),
+            },
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },
         },
@@ -80,7 +68,7 @@ fn capabilities() -> Vec<String> {
 mod tests {
     use super::*;
     use kickstage_stage1::seccomp::compile;
-    use oci_spec::runtime::{Features, Hooks, LinuxSeccomp};
+    use oci_spec::runtime::{Features, Hooks, LinuxMemoryPolicy, LinuxSeccomp};
 
     #[test]
     fn the_document_is_what_the_model_reads() {
@@ -119,10 +107,34 @@ mod tests {
     }
 
     #[test]
+    fn an_architecture_of_other_machines_is_known_and_says_nothing() {
+        for arch in words::FOREIGN_ARCHITECTURES {
+            let profile = |archs: Value| -> LinuxSeccomp {
+                let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": archs });
+                serde_json::from_value(profile).unwrap()
+            };
+            let with = compile(&profile(json!([arch, "SCMP_ARCH_X86_64"]))).unwrap().program;
+            let without = compile(&profile(json!(["SCMP_ARCH_X86_64"]))).unwrap().program;
+            assert_eq!(with.len(), without.len(), "{arch}");
+            assert!(compile(&profile(json!([arch]))).is_err(), "{arch} alone allows nothing here");
+        }
+    }
+
+    #[test]
     fn every_hook_is_a_field_of_the_model() {
-        let hooks = HOOKS.map(|name| (name.to_owned(), json!([{ "path": "/bin/true" }])));
-        let value = Value::Object(hooks.into_iter().collect());
+        let hooks = hook_moments().map(|name| (name.to_owned(), json!([{ "path": "/bin/true" }])));
+        let value = Value::Object(hooks.collect());
         let read: Hooks = serde_json::from_value(value.clone()).unwrap();
         assert_eq!(serde_json::to_value(read).unwrap(), value);
+    }
+
+    #[test]
+    fn every_memory_policy_is_a_word_of_the_model() {
+        let flags: Vec<_> = memory_flags().collect();
+        for mode in memory_modes() {
+            let value = json!({ "mode": mode, "nodes": "0", "flags": flags });
+            let read: LinuxMemoryPolicy = serde_json::from_value(value.clone()).unwrap();
+            assert_eq!(serde_json::to_value(read).unwrap(), value);
+        }
     }
 }

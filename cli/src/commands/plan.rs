@@ -140,6 +140,7 @@ fn host_work(text: &mut Lines, work: &HostWork) {
                 format!("{}, {} ranges of uids, {} of gids", tree.source, uids.len(), gids.len())
             }
             Mapping::Namespace(path) => format!("{} as {path}", tree.source),
+            Mapping::Same => tree.source.to_string(),
         };
         text.line("map ids", &how, &tree.key);
     }

@@ -10,7 +10,7 @@ use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
     attach, check, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor,
-    plan, ps, spec, start, state, update, wait,
+    mounts, plan, ps, spec, start, state, update, wait,
 };
 
 const ID: Argument = Argument {
@@ -314,6 +314,44 @@ pub(crate) static COMMANDS: &[Command] = &[
         flags: &[],
         examples: &[Example { purpose: "Let it go on", line: "kickstage resume web" }],
         run: resume,
+    },
+    Command {
+        name: "mounts",
+        group: Group::Life,
+        summary: "add mounts to a container, or remove them again",
+        description: "FILE holds a list of mounts as in a config.json, or an object with such a \
+            list as its \"mounts\"; - is the standard input. They come in order, with all options \
+            of config.json, until the first that fails. Sources are those of the host.\n\n\
+            Only what has been added can be removed: the mounts of config.json, and what is \
+            masked or read-only, stay. Both need the right to mount on the host.",
+        arguments: &[
+            Argument {
+                name: "ACTION",
+                help: "add or remove.",
+                count: Count::One,
+                kind: Kind::Words,
+            },
+            ID,
+            Argument {
+                name: "FILE",
+                help: "The mounts; remove looks at nothing but their destination.",
+                count: Count::One,
+                kind: Kind::Words,
+            },
+        ],
+        flags: &[],
+        examples: &[
+            Example {
+                purpose: "Show a directory of the host, read-only",
+                line: "echo '[{\"destination\": \"/data\", \"source\": \"/srv\", \"options\": \
+                       [\"rbind\", \"rro\"]}]' | kickstage mounts add web -",
+            },
+            Example {
+                purpose: "Take it away again",
+                line: "echo '[{\"destination\": \"/data\"}]' | kickstage mounts remove web -",
+            },
+        ],
+        run: mounts::run,
     },
     Command {
         name: "delete",

@@ -3,7 +3,9 @@
 use super::{CgroupHost, Layout};
 use crate::text;
 use kickstage_config::cgroup::CgroupPlan;
-use kickstage_config::plan::{AttributeChange, Bind, Mount, Op, Step};
+use kickstage_config::plan::{
+    AttributeChange, Bind, Mount, Op, SourceSymlink, Step, TargetSymlink,
+};
 use kickstage_config::{Result, Text};
 use kickstage_sys::mount::attribute;
 
@@ -72,7 +74,9 @@ pub(crate) fn mount_steps(
     }
     if entry.flags & libc::MS_RDONLY != 0 {
         let change = AttributeChange { set: attribute::RDONLY, clear: 0, recursive: false };
-        steps.push(step(Op::Attributes { path: text::text(entry.key, entry.target)?, change }));
+        let path = text::text(entry.key, entry.target)?;
+        let (changes, propagation) = (vec![change], Vec::new());
+        steps.push(step(Op::Attributes { path, changes, propagation }));
     }
     Ok(steps)
 }
@@ -105,6 +109,8 @@ fn part(source: &str, target: &str, flags: u64) -> Result<Op> {
         target: text::text("/mounts", target)?,
         recursive: false,
         mapped: None,
+        source_symlink: SourceSymlink::Follow,
+        target_symlink: TargetSymlink::Follow,
         propagation: Vec::new(),
         changes: vec![AttributeChange { set, clear: 0, recursive: false }],
     }))

@@ -254,7 +254,7 @@ pub static ROWS: &[Row] = &[
     row("/linux/seccomp/syscalls/*/args/*/value", "64 bits"),
     row("/linux/seccomp/syscalls/*/args/*/valueTwo", "for SCMP_CMP_MASKED_EQ"),
     row("/linux/seccomp/syscalls/*/args/*/op", "below, under “Seccomp”"),
-    row("/linux/rootfsPropagation", "the eight of mount(2)"),
+    row("/linux/rootfsPropagation", "of /; with r also of mounts that name none of their own"),
     row("/linux/maskedPaths", "absent ones are skipped"),
     row("/linux/maskedPaths/*", "symlinks stay inside the root"),
     row("/linux/readonlyPaths", "absent ones are skipped"),

@@ -1,8 +1,13 @@
 //! What a container looks like from inside: runs as its process, prints one JSON object.
 //!
-//! `probe read PATH…` also reads files, `probe write PATH…` tries to write to them, `probe call
-//! NUMBER…` makes system calls without arguments and tells their error numbers, `probe exchange A B`
-//! exchanges two names for ever, `probe libc` uses what a C library does by one of several calls.
+//! `probe read PATH…` also reads files, `probe write PATH…` tries to write to them. `probe call
+//! NUMBER[:ARGUMENT,…]…` makes system calls and tells their error numbers; `call32` makes them
+//! through the i386 entry, `thread` in a thread, `trap` with a handler for SIGSYS. `probe keyring
+//! [NAME]` tells of the session keyring, `probe exchange A B` exchanges two names for ever, `probe
+//! libc` uses what a C library does by one of several calls.
+
+#[path = "probe/calls.rs"]
+mod calls;
 
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -46,20 +51,12 @@ fn main() {
     }
     seen.insert("session_leader".into(), json!(session_leader()));
     let mut words = std::env::args().skip(1);
-    let task = words.next();
-    for path in words {
-        let result = match task.as_deref() {
-            Some("call") => {
-                seen.insert(path.clone(), json!(errno_of_call(&path)));
-                continue;
-            }
-            Some("write") => fs::OpenOptions::new().write(true).open(&path).map(|_| json!("ok")),
-            _ => fs::read(&path).map(|bytes| json!(String::from_utf8_lossy(&bytes))),
-        };
-        let result = result.unwrap_or_else(|error| json!(error.to_string()));
-        seen.insert(path, result);
+    let task = words.next().unwrap_or_default();
+    for word in words {
+        let result = perform(&task, &word);
+        seen.insert(word, result);
     }
-    if task.as_deref() == Some("libc") {
+    if task == "libc" {
         seen.insert("libc".into(), libc_falls_back());
     }
     println!("{}", Value::Object(seen));
@@ -94,11 +91,41 @@ fn libc_falls_back() -> Value {
     json!({"thread": thread, "access": access == 0})
 }
 
-fn errno_of_call(number: &str) -> Option<i32> {
-    let number = number.parse().ok()?;
-    // SAFETY: who asks for a call asks for one that does nothing without arguments.
-    let failed = unsafe { libc::syscall(number, 0, 0, 0, 0, 0, 0) } < 0;
-    failed.then(|| std::io::Error::last_os_error().raw_os_error()).flatten()
+/// What comes of one word of the command line.
+fn perform(task: &str, word: &str) -> Value {
+    let result = match task {
+        "call" => return json!(calls::errno(word)),
+        "call32" => return json!(calls::errno_32(word)),
+        "thread" => return json!(calls::in_a_thread(word)),
+        "trap" => return json!(calls::trapped(word)),
+        "keyring" => return json!(keyring(word)),
+        "write" => fs::OpenOptions::new().write(true).open(word).map(|_| json!("ok")),
+        _ => fs::read(word).map(|bytes| json!(String::from_utf8_lossy(&bytes))),
+    };
+    result.unwrap_or_else(|error| json!(error.to_string()))
+}
+
+/// Number and description (keyctl(2)) of the session keyring, after one of this name has been
+/// joined, if there is a name.
+fn keyring(name: &str) -> (i64, String) {
+    const SESSION: i64 = -3;
+    const GET_KEYRING_ID: i64 = 0;
+    const JOIN_SESSION_KEYRING: i64 = 1;
+    const DESCRIBE: i64 = 6;
+    let mut text = vec![0; 256];
+    // SAFETY: the name is NUL-terminated and the buffer has the length that is passed.
+    let (number, length) = unsafe {
+        if !name.is_empty() {
+            let name = std::ffi::CString::new(name).expect("a word has no NUL");
+            libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name.as_ptr());
+        }
+        (
+            libc::syscall(libc::SYS_keyctl, GET_KEYRING_ID, SESSION, 0),
+            libc::syscall(libc::SYS_keyctl, DESCRIBE, SESSION, text.as_mut_ptr(), text.len()),
+        )
+    };
+    text.truncate(usize::try_from(length).unwrap_or(1).saturating_sub(1));
+    (number, String::from_utf8_lossy(&text).into_owned())
 }
 
 fn text(path: &str) -> String {
@@ -121,6 +148,8 @@ fn status() -> Value {
         "CapAmb",
         "NoNewPrivs",
         "Seccomp",
+        "Seccomp_filters",
+        "Speculation_Store_Bypass",
         "Cpus_allowed_list",
         "Mems_allowed_list",
         "NSpid",

@@ -38,11 +38,12 @@ pub(super) fn v2(cpu: &LinuxCpu, judge: &Judge, values: &mut Values) -> Result<(
     for (name, _) in realtime.iter().filter(|(_, given)| *given) {
         judge.refuse(&format!("/linux/resources/cpu/{name}"))?;
     }
-    if let Some(idle) = cpu.idle() {
-        values.push("cpu", "cpu.idle", "cpu/idle", &idle);
-    }
     if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
         values.push("cpu", "cpu.weight", "cpu/shares", &weight(shares));
+    }
+    // afterwards: what is idle takes no weight
+    if let Some(idle) = cpu.idle() {
+        values.push("cpu", "cpu.idle", "cpu/idle", &idle);
     }
     let quota = cpu.quota().filter(|quota| *quota != 0);
     let period = cpu.period().filter(|period| *period != 0);
