@@ -5,4 +5,7 @@
 //! `make test-clients` installs the engines and runs everything; docs/CLIENTS.md has the results.
 
 pub mod image;
+pub mod podman;
 pub mod program;
+pub mod terminal;
+pub mod world;
