@@ -109,7 +109,7 @@ impl Wanted {
         if self.ids.is_wanted() {
             refuse_unless_bind(&self.key, self.is_bind())?;
         }
-        if self.options.copy_up && (self.is_bind() || self.kind != "tmpfs") {
+        if self.options.copy_up && !self.is_tmpfs() {
             let pointer = format!("{}/options", self.key);
             return Err(invalid(&pointer, "tmpcopyup is for a tmpfs"));
         }
@@ -146,7 +146,13 @@ impl Wanted {
         !self.is_bind() && matches!(self.kind.as_str(), "cgroup" | "cgroup2")
     }
 
-    /// A read-only file system on /dev can only become so after the devices are made.
+    /// Whether it is a new file system in memory.
+    pub(crate) fn is_tmpfs(&self) -> bool {
+        !self.is_bind() && self.kind == "tmpfs"
+    }
+
+    /// Whether it is to be read-only; from now on that is for a later step. One on /dev can only
+    /// become so after the devices are made.
     pub(crate) fn take_readonly(&mut self) -> bool {
         let readonly = self.options.flags & libc::MS_RDONLY != 0;
         self.options.flags &= !libc::MS_RDONLY;

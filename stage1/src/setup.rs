@@ -88,23 +88,61 @@ enum Dev {
 /// In the order of config.json. What comes before the first mount that shows cgroups need not
 /// wait until the process is in its own.
 fn mounts(around: &Surroundings<'_>, work: &mut HostWork, setup: &mut Setup) -> Result<Dev> {
-    let mut dev = Dev::Ours;
+    let entries = around.spec.mounts().iter().flatten().enumerate();
+    let mut wanted =
+        entries.map(|(index, entry)| Wanted::read(index, entry)).collect::<Result<Vec<_>>>()?;
+    let dev = dev(&mut wanted);
+    let mut closing = close_later(&mut wanted)?;
     let mut batch = &mut setup.early;
-    for (index, entry) in around.spec.mounts().iter().flatten().enumerate() {
-        let mut wanted = Wanted::read(index, entry)?;
-        if wanted.target == "/dev" {
-            dev = match (wanted.is_bind(), wanted.take_readonly()) {
-                (true, _) => Dev::Bound,
-                (false, true) => Dev::Readonly,
-                (false, false) => Dev::Ours,
-            };
-        }
+    for (index, wanted) in wanted.into_iter().enumerate() {
         if wanted.shows_cgroups() {
             batch = &mut setup.mounts;
         }
         batch.extend(wanted.steps(around, &mut work.mapped)?);
+        batch.extend(closing.extract_if(.., |(last, _)| *last == index).map(|(_, step)| step));
     }
     Ok(dev)
+}
+
+fn dev(wanted: &mut [Wanted]) -> Dev {
+    let Some(wanted) = wanted.iter_mut().rfind(|wanted| wanted.target == "/dev") else {
+        return Dev::Ours;
+    };
+    match (wanted.is_bind(), wanted.take_readonly()) {
+        (true, _) => Dev::Bound,
+        (false, true) => Dev::Readonly,
+        (false, false) => Dev::Ours,
+    }
+}
+
+/// A read-only tmpfs has to be written to once: for the mount points in it. Tells after which
+/// entry it can become read-only.
+fn close_later(wanted: &mut [Wanted]) -> Result<Vec<(usize, Step)>> {
+    let mut closing = Vec::new();
+    for index in 0..wanted.len() {
+        let (upper, lower) = wanted.split_at_mut(index + 1);
+        let tmpfs = &mut upper[index];
+        let Some(last) = last_inside(tmpfs, lower) else { continue };
+        if tmpfs.is_tmpfs() && tmpfs.take_readonly() {
+            let change = AttributeChange { set: attribute::RDONLY, clear: 0, recursive: false };
+            let path = text::text(&tmpfs.key, &tmpfs.target)?;
+            let step = Step { key: tmpfs.key.clone(), op: Op::Attributes { path, change } };
+            closing.push((index + 1 + last, step));
+        }
+    }
+    Ok(closing)
+}
+
+/// The last of the later mounts that is inside an earlier one, as long as that can be seen.
+fn last_inside(outer: &Wanted, later: &[Wanted]) -> Option<usize> {
+    let is_inside = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let visible = later
+        .iter()
+        .take_while(|next| next.target != outer.target && !is_inside(&outer.target, &next.target));
+    let inside = visible.enumerate().filter(|(_, next)| is_inside(&next.target, &outer.target));
+    inside.last().map(|(index, _)| index)
 }
 
 /// Host name and kernel parameters: they depend on nothing.
