@@ -123,11 +123,22 @@ impl Podman {
         self.run(flags, &[&["probe"], task].concat()).ok().json()
     }
 
+    /// A container that is not started yet; removed with the value.
+    #[track_caller]
+    pub fn create(&self, flags: &[&str], words: &[&str]) -> Running<'_> {
+        self.begin(&["create"], flags, words)
+    }
+
     /// A container that runs in the background until it is removed.
     #[track_caller]
     pub fn start(&self, flags: &[&str], words: &[&str]) -> Running<'_> {
+        self.begin(&["run", "--detach"], flags, words)
+    }
+
+    #[track_caller]
+    fn begin(&self, how: &[&str], flags: &[&str], words: &[&str]) -> Running<'_> {
         let name = unique_id();
-        self.call(&[&["run", "--detach", "--name", &name], flags, &[IMAGE], words].concat()).ok();
+        self.call(&[how, &["--name", &name], flags, &[IMAGE], words].concat()).ok();
         Running { podman: self, name }
     }
 

@@ -163,12 +163,14 @@ fn a_device_is_there_and_others_are_out_of_reach() {
         // device nodes can't be made in a user namespace
         return;
     }
-    // 1:1 is /dev/mem
-    let script = "busybox mknod /tmp/d c 1 1; true < /tmp/d || echo out of reach";
-    assert_eq!(podman.shell(&["--cap-add", "MKNOD,SYS_RAWIO"], script), "out of reach");
-    let rule = ["--cap-add", "MKNOD,SYS_RAWIO", "--device-cgroup-rule", "c 1:1 r"];
-    let script = "busybox mknod /tmp/d c 1 1; true < /tmp/d && echo read; true <> /tmp/d || echo not written";
-    assert_eq!(podman.shell(&rule, script), "read\nnot written");
+    // 1:11 is /dev/kmsg: what may read the kernel's log may open it for both
+    let script = "busybox mknod /tmp/d c 1 11; for open in '> /tmp/d' '<> /tmp/d'; do \
+        sh -c \"true $open\" 2> /dev/null && echo opened || echo refused; done";
+    let power = ["--cap-add", "MKNOD,SYSLOG,SYS_ADMIN"];
+    assert_eq!(podman.shell(&power, script), "refused\nrefused");
+    let rule = |rule| podman.shell(&[&power[..], &["--device-cgroup-rule", rule]].concat(), script);
+    assert_eq!(rule("c 1:11 w"), "opened\nrefused");
+    assert_eq!(rule("c 1:* rw"), "opened\nopened");
 }
 
 #[test]

@@ -19,9 +19,12 @@ fn a_container_that_takes_too_much_memory_is_killed_and_shown_as_such() {
         return;
     }
     let limits = ["--memory", "30m", "--memory-swap", "30m"];
-    let running = podman.start(&limits, &["sh", "-c", GREEDY]);
-    assert_eq!(running.call("wait", &[]).ok().stdout.trim(), "137");
-    assert_eq!(running.inspect(".State.OOMKilled"), "true");
+    let greedy = podman.create(&limits, &["sh", "-c", GREEDY]);
+    // podman 4 reads what conmon says of it there, and conmon 2.1 says it where it was started
+    let mut start = podman.command(&["start", &greedy.name]);
+    kickstage_clients::program::run(start.current_dir(greedy.inspect(".StaticDir"))).ok();
+    assert_eq!(greedy.call("wait", &[]).ok().stdout.trim(), "137");
+    assert_eq!(greedy.inspect(".State.OOMKilled"), "true");
     let modest = podman.start(&limits, &["true"]);
     assert_eq!(modest.call("wait", &[]).ok().stdout.trim(), "0");
     assert_eq!(modest.inspect(".State.OOMKilled"), "false");
