@@ -68,8 +68,10 @@ fn run_has_output_exit_code_user_and_volumes() {
         &["sh", "-c", "cat /given/file; echo x > /given/new || echo refused"],
     );
     assert_eq!(said.ok().stdout, "givenrefused\n");
-    let seen =
-        working.run(&["--cap-add", "NET_ADMIN", "--hostname", "builder"], &["probe"]).ok().json();
+    let seen = working
+        .run(&["--cap-add", "CAP_NET_ADMIN", "--hostname", "builder"], &["probe"])
+        .ok()
+        .json();
     assert_eq!(seen["hostname"], "builder");
     let set = u64::from_str_radix(seen["status"]["CapEff"].as_str().unwrap(), 16).unwrap();
     assert_ne!(set & 1 << 12, 0);
