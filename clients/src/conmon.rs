@@ -76,7 +76,7 @@ impl Conmon {
     #[track_caller]
     pub fn told(&self, id: &str) -> Value {
         let path = self.path(&format!("sync-{id}"));
-        kickstage_tests::world::wait_until("conmon tells", || {
+        crate::world::wait_until("conmon tells", || {
             fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))
         });
         let text = fs::read_to_string(path).expect("it is there");
@@ -104,7 +104,7 @@ impl Conmon {
     #[track_caller]
     pub fn exit_code(&self, id: &str) -> String {
         let path = self.path("exits").join(id);
-        kickstage_tests::world::wait_until("conmon writes the exit code down", || path.exists());
+        crate::world::wait_until("conmon writes the exit code down", || path.exists());
         fs::read_to_string(path).expect("it is there")
     }
 

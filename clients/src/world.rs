@@ -2,9 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The mount point of the cgroup file systems.
 const ROOT: &str = "/sys/fs/cgroup";
+
+/// Waits until something is true; what is asked may be an engine, and slow.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 /// The cgroup of a process, on either version.
 pub struct Cgroup {

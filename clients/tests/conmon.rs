@@ -1,8 +1,9 @@
 //! conmon alone: create, exec, attach, exit codes, out of memory, terminals.
 
 use kickstage_clients::conmon::Conmon;
+use kickstage_clients::world::wait_until;
 use kickstage_tests::Bundle;
-use kickstage_tests::world::{is_alive, wait_until};
+use kickstage_tests::world::is_alive;
 use serde_json::json;
 use std::fs;
 

@@ -2,8 +2,9 @@
 
 use kickstage_clients::podman::{IMAGE, Podman};
 use kickstage_clients::program;
+use kickstage_clients::world::wait_until;
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::world::{is_alive, wait_until};
+use kickstage_tests::world::is_alive;
 use std::io::Write;
 use std::process::Stdio;
 use std::{fs, path::Path};

@@ -1,8 +1,7 @@
 //! podman: limits, seen by their effect, and what a container is told of them.
 
 use kickstage_clients::podman::Podman;
-use kickstage_clients::world::Cgroup;
-use kickstage_tests::world::wait_until;
+use kickstage_clients::world::{Cgroup, wait_until};
 
 /// A rootless podman without systemd asks for no limits.
 fn has_limits(podman: &Podman) -> bool {

@@ -2,7 +2,7 @@
 //! say how many.
 
 use kickstage_clients::podman::{IMAGE, Podman};
-use kickstage_tests::world::wait_until;
+use kickstage_clients::world::wait_until;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! podman: pods, play kube, and units for systemd.
 
 use kickstage_clients::podman::{IMAGE, Podman};
+use kickstage_clients::world::wait_until;
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::world::wait_until;
 use std::fs;
 
 /// A pod with a name, removed with the value.
