@@ -29,7 +29,7 @@ impl Conmon {
     /// For a bundle of which nothing is made yet.
     pub fn of(bundle: Bundle) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        for name in ["exits", "kept", "sockets"] {
+        for name in ["kept", "sockets"] {
             fs::create_dir(dir.path().join(name)).expect("a new name");
         }
         Self { dir, id: unique_id(), runtime: Runtime::kickstage(), bundle }
@@ -42,6 +42,8 @@ impl Conmon {
 
     fn call(&self, id: &str, flags: &[&str]) -> Ended {
         let path = |name: &str| self.path(name).display().to_string();
+        let exits = path(&format!("exits-{id}"));
+        fs::create_dir(&exits).expect("a new name");
         let mut command = program::limited(60, "sh");
         command.args(["-c", WITH_SYNC, "sh", &path(&format!("sync-{id}"))]);
         command.args(["--api-version", "1", "--cid", &self.id, "--cuuid", id, "--name", "box"]);
@@ -49,7 +51,7 @@ impl Conmon {
         command.arg("--bundle").arg(self.bundle.path());
         command.args(["--runtime-arg", "--root", "--runtime-arg"]).arg(self.runtime.root());
         command.args(["--container-pidfile", &path(&format!("pid-{id}"))]);
-        command.args(["--exit-dir", &path("exits"), "--persist-dir", &path("kept")]);
+        command.args(["--exit-dir", &exits, "--persist-dir", &path("kept")]);
         command.args(["--socket-dir-path", &path("sockets")]);
         command.args(["--log-path", &format!("k8s-file:{}", path(&format!("log-{id}")))]);
         program::run(command.args(flags))
@@ -103,7 +105,8 @@ impl Conmon {
     /// Waits for the exit code that conmon writes down.
     #[track_caller]
     pub fn exit_code(&self, id: &str) -> String {
-        let path = self.path("exits").join(id);
+        // in a directory for each exec, but by the name of the container
+        let path = self.path(&format!("exits-{id}")).join(&self.id);
         crate::world::wait_until("conmon writes the exit code down", || path.exists());
         fs::read_to_string(path).expect("it is there")
     }

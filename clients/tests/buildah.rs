@@ -109,6 +109,7 @@ fn a_file_of_instructions_is_built() {
          ARG WORD=none\n\
          COPY data /data\n\
          COPY --from=first /one /one\n\
+         RUN busybox chmod 1777 /tmp\n\
          USER 1000\n\
          WORKDIR /tmp\n\
          RUN id -u > /tmp/who && busybox pwd > /tmp/where && echo $WORD > /tmp/word\n\
