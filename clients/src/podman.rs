@@ -217,19 +217,21 @@ impl Home {
     fn containers_conf(&self) -> String {
         let (runtime, manager) = (self.runtime.display(), &self.manager);
         let tmp = self.dir.path().join("tmp");
+        let tmp = tmp.display();
         let helpers = ["/usr/libexec/podman".into(), "/usr/lib/podman".into(), "/usr/bin".into()];
         let helpers: Vec<PathBuf> = directory_of("catatonit").into_iter().chain(helpers).collect();
         let init = helpers[0].join("catatonit");
+        let init = init.display();
         format!(
             "[containers]\n\
              default_ulimits = [\"nofile=1024:1024\", \"nproc=4000:4000\"]\n\
              netns = \"none\"\n\
-             init_path = {init:?}\n\
+             init_path = \"{init}\"\n\
              [engine]\n\
              cgroup_manager = \"{manager}\"\n\
              events_logger = \"file\"\n\
              lock_type = \"file\"\n\
-             tmp_dir = {tmp:?}\n\
+             tmp_dir = \"{tmp}\"\n\
              helper_binaries_dir = {helpers:?}\n\
              runtime = \"kickstage\"\n\
              runtime_supports_json = [\"kickstage\"]\n\
@@ -241,12 +243,13 @@ impl Home {
 
     fn storage_conf(&self) -> String {
         let [root, run] = ["storage", "run"].map(|name| self.dir.path().join(name));
+        let (root, run) = (root.display(), run.display());
         format!(
             "[storage]\n\
              driver = \"overlay\"\n\
-             graphroot = {root:?}\n\
-             rootless_storage_path = {root:?}\n\
-             runroot = {run:?}\n"
+             graphroot = \"{root}\"\n\
+             rootless_storage_path = \"{root}\"\n\
+             runroot = \"{run}\"\n"
         )
     }
 

@@ -3,13 +3,13 @@
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// How long something may take to appear.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A pseudo-terminal whose output a thread collects.
 pub struct Terminal {
@@ -23,7 +23,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// One of this size that does not echo.
+    /// One of this size.
     pub fn new(rows: u16, columns: u16) -> Self {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let OpenptyResult { master, slave } = openpty(&size, None).expect("devpts is mounted");
@@ -66,10 +66,10 @@ impl Terminal {
     /// Another size; programs are told by SIGWINCH.
     #[track_caller]
     pub fn resize(&self, rows: u16, columns: u16) {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: reads a winsize, which lives until the call returns.
-        let done = unsafe { libc::ioctl(self.near.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
-        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        let far = self.far.try_clone().expect("a descriptor can be copied");
+        let mut stty = Command::new("stty");
+        stty.args(["rows", &rows.to_string(), "cols", &columns.to_string()]).stdin(far);
+        assert!(stty.status().is_ok_and(|status| status.success()), "stty(1) sets the size");
     }
 
     /// Waits for a text in what appears, and forgets all up to it.

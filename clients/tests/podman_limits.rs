@@ -48,9 +48,11 @@ fn processors_memory_and_processes_are_limited_in_the_kernel() {
     let cgroup = Cgroup::of(running.pid());
     assert_eq!(cgroup.read("memory", "memory.limit_in_bytes", "memory.max"), "67108864");
     assert_eq!(cgroup.read("pids", "pids.max", "pids.max"), "20");
-    let (quota, shares) = if cgroup.is_v2() { ("50000 100000", "20") } else { ("50000", "512") };
+    let quota = if cgroup.is_v2() { "50000 100000" } else { "50000" };
+    // how shares become a weight has changed in all engines: 20 is the older answer
+    let shares = if cgroup.is_v2() { ["20", "59"] } else { ["512"; 2] };
     assert_eq!(cgroup.read("cpu", "cpu.cfs_quota_us", "cpu.max"), quota);
-    assert_eq!(cgroup.read("cpu", "cpu.shares", "cpu.weight"), shares);
+    assert!(shares.contains(&&*cgroup.read("cpu", "cpu.shares", "cpu.weight")));
     let bomb = "n=0; while [ $n -lt 40 ]; do sleep 100 & n=$((n+1)); done; echo all";
     let refused = running.exec(&["sh", "-c", bomb]);
     assert!(!refused.stdout.contains("all"), "{refused:?}");
@@ -136,5 +138,7 @@ fn cgroups_are_shown_below_the_containers_own() {
     let private = podman.shell(&["--cgroupns", "private"], script);
     assert!(private.lines().all(|line| line.ends_with(":/")), "{private}");
     let host = podman.shell(&["--cgroupns", "host"], script);
-    assert!(host.contains("libpod"), "{host}");
+    // a rootless podman without systemd names no place
+    let place = if has_limits(&podman) { "libpod" } else { ".slice/" };
+    assert!(host.contains(place), "{host}");
 }
