@@ -54,7 +54,8 @@ impl Conmon {
         command.args(["--exit-dir", &exits, "--persist-dir", &path("kept")]);
         command.args(["--socket-dir-path", &path("sockets")]);
         command.args(["--log-path", &format!("k8s-file:{}", path(&format!("log-{id}")))]);
-        program::run(command.args(flags))
+        // it writes where it is, too
+        program::run(command.args(flags).current_dir(self.dir.path()))
     }
 
     /// Has the container created; what conmon tells of it.
