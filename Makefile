@@ -12,7 +12,7 @@ STATIC  := --release --target $(TARGET)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: build deps run test check unit system test-clients test-vm stress bench lib starter install dist clean
+.PHONY: build deps run test check unit system test-clients test-clients-vm test-vm stress bench lib starter install dist clean
 
 build: deps
 	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
@@ -40,10 +40,16 @@ unit: deps
 system: build
 	cargo test -p kickstage-tests --quiet
 
-# Real engines on top of ours: podman, buildah, containerd, docker, Slurm. Installs them.
+# Real engines on top of ours: podman, buildah, containerd, docker, Slurm. Installs them. With
+# TESTVM in a guest as well.
 test-clients: build
 	.ci/deps clients
 	cargo test -p kickstage-clients --quiet -- --test-threads=2
+	$(if $(TESTVM),$(MAKE) test-clients-vm)
+
+# podman and buildah as root and as a user of a guest with systemd and cgroup v2.
+test-clients-vm: build
+	.ci/test-vm-clients
 
 # The same in a guest with systemd and cgroup v2; TESTVM names the program that runs one.
 test-vm: build

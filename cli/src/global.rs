@@ -46,10 +46,10 @@ impl Global {
         if let Some(root) = &self.root {
             return Ok(root.clone());
         }
-        if process::effective_uid() == 0 {
+        let own = env::var("XDG_RUNTIME_DIR").ok().filter(|dir| dir.starts_with('/'));
+        if process::effective_uid() == 0 && !(own.is_some() && is_root_of_a_user()) {
             return Ok(Text::new("/run/kickstage").expect("a literal without a NUL"));
         }
-        let own = env::var("XDG_RUNTIME_DIR").ok().filter(|dir| dir.starts_with('/'));
         let own = own.ok_or_else(|| {
             Error::new(Role::Cli, "find the state directory")
                 .because("XDG_RUNTIME_DIR is not the absolute path of a directory")
@@ -57,6 +57,16 @@ impl Global {
         })?;
         absolute("XDG_RUNTIME_DIR", &format!("{own}/kickstage"))
     }
+}
+
+/// Whether we are root only in a user namespace of a user, as rootless engines call us: /run is
+/// not ours then. Root of a container says so in `USER`.
+fn is_root_of_a_user() -> bool {
+    env::var_os("USER").is_none_or(|user| user != "root")
+        && std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| {
+            let words: Vec<&str> = map.split_whitespace().collect();
+            words != ["0", "0", "4294967295"]
+        })
 }
 
 /// Opens it for us and all that inherit it, until the end of the last.

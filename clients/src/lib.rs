@@ -4,5 +4,9 @@
 //! host's is used or changed, and a test file. No registry is needed: images are made of busybox.
 //! `make test-clients` installs the engines and runs everything; docs/CLIENTS.md has the results.
 
+pub mod conmon;
 pub mod image;
+pub mod podman;
 pub mod program;
+pub mod terminal;
+pub mod world;

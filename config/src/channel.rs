@@ -48,7 +48,8 @@ pub struct Inherited {
 /// neither opening nor writing ever blocks or fails, until an exec closes them.
 pub struct GateFds {
     /// `start` writes one byte. While somebody holds it open for reading the container is
-    /// created and not started; there is no second truth about it.
+    /// created and not started; there is no second truth about it. The container process lets go
+    /// of it right before its exec.
     pub gate: Fd,
     /// `start` reads the reason of a failure, or the end: the program runs.
     pub result: Fd,

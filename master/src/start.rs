@@ -13,8 +13,8 @@ const LIMIT: usize = 64 << 10;
 impl Container {
     /// Has the user's program executed, and runs the poststart hooks.
     ///
-    /// The container process holds both fifos open until its exec. `gate` takes our byte;
-    /// `result` ends without a word when the program runs, and with an error when it does not.
+    /// The container process holds both fifos open. `gate` takes our byte and is let go of right
+    /// before the exec; `result` ends with it without a word, or with an error when it fails.
     pub fn start(&self, report: &Report) -> Result<()> {
         let status = self.status()?;
         if status != Status::Created {
@@ -42,6 +42,8 @@ impl Container {
             return Err(handoff::decode::<Error>(&answer)?);
         }
         let untaken = file::read(gate.borrow(), &mut [0]).is_ok();
+        // as long as we hold it the container looks created, to hooks as well
+        drop(gate);
         if untaken && self.process()?.is_none() {
             return Err(Error::new(Role::Master, "start container")
                 .because("it has been killed before it could start: container not running"));

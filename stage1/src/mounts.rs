@@ -86,6 +86,10 @@ impl Wanted {
                 return Err(invalid(&self.key, "the ids of a symlink can't be mapped"));
             }
         }
+        if self.options.copy_up && !self.is_tmpfs() {
+            let pointer = format!("{}/options", self.key);
+            return Err(invalid(&pointer, "tmpcopyup is for a tmpfs"));
+        }
         if self.options.remount { Ok(()) } else { self.check_proc() }
     }
 
@@ -124,7 +128,13 @@ impl Wanted {
         self.options.remount
     }
 
-    /// A read-only file system on /dev can only become so after the devices are made.
+    /// Whether it is a new file system in memory.
+    pub(crate) fn is_tmpfs(&self) -> bool {
+        !self.is_bind() && !self.is_remount() && self.kind == "tmpfs"
+    }
+
+    /// Whether it is to be read-only; from now on that is for a later step. One on /dev can only
+    /// become so after the devices are made.
     pub(crate) fn take_readonly(&mut self) -> bool {
         let readonly = self.options.flags & libc::MS_RDONLY != 0;
         self.options.flags &= !libc::MS_RDONLY;

@@ -110,11 +110,30 @@ fn mounts(
     setup: &mut Setup,
 ) -> Result<(Dev, Vec<Step>)> {
     let of_mounts = propagation::of_mounts(around.spec)?;
-    let (mut dev, mut spread) = (Dev::Ours, Vec::new());
+    let mut wanted = entries(around.spec)?;
+    let on_dev = wanted.iter_mut().filter(|wanted| wanted.target == "/dev");
+    let dev = on_dev.fold(Dev::Ours, Dev::then);
+    let mut closing = close_later(&mut wanted)?;
+    let mut spread = Vec::new();
     let mut batch = &mut setup.early;
+    for (index, wanted) in wanted.into_iter().enumerate() {
+        if wanted.shows_cgroups() {
+            batch = &mut setup.mounts;
+        }
+        if let Some(flags) = of_mounts {
+            spread.extend(wanted.propagated(flags)?);
+        }
+        batch.extend(wanted.steps(around, &mut work.mapped)?);
+        batch.extend(closing.extract_if(.., |(last, _)| *last == index).map(|(_, step)| step));
+    }
+    Ok((dev, spread))
+}
+
+/// All of `/mounts`.
+fn entries(spec: &Spec) -> Result<Vec<Wanted>> {
     let mut earlier = HashSet::new();
-    for (index, entry) in around.spec.mounts().iter().flatten().enumerate() {
-        let mut wanted = Wanted::read(index, entry)?;
+    let read = |(index, entry)| {
+        let wanted = Wanted::read(index, entry)?;
         let is_new = earlier.insert(wanted.target.clone());
         if wanted.is_remount() && is_new {
             return Err(invalid(
@@ -123,18 +142,39 @@ fn mounts(
             )
             .remedy("what the host has mounted is not the container's to change"));
         }
-        if wanted.target == "/dev" {
-            dev = dev.then(&mut wanted);
+        Ok(wanted)
+    };
+    spec.mounts().iter().flatten().enumerate().map(read).collect()
+}
+
+/// A read-only tmpfs has to be written to once: for the mount points in it. Tells after which
+/// entry it can become read-only.
+fn close_later(wanted: &mut [Wanted]) -> Result<Vec<(usize, Step)>> {
+    let mut closing = Vec::new();
+    for index in 0..wanted.len() {
+        let (upper, lower) = wanted.split_at_mut(index + 1);
+        let tmpfs = &mut upper[index];
+        let Some(last) = last_inside(tmpfs, lower) else { continue };
+        if tmpfs.is_tmpfs() && tmpfs.take_readonly() {
+            let change = AttributeChange { set: attribute::RDONLY, clear: 0, recursive: false };
+            let path = text::text(&tmpfs.key, &tmpfs.target)?;
+            let step = Step { key: tmpfs.key.clone(), op: Op::Attributes { path, changes: vec![change], propagation: Vec::new() } };
+            closing.push((index + 1 + last, step));
         }
-        if wanted.shows_cgroups() {
-            batch = &mut setup.mounts;
-        }
-        if let Some(flags) = of_mounts {
-            spread.extend(wanted.propagated(flags)?);
-        }
-        batch.extend(wanted.steps(around, &mut work.mapped)?);
     }
-    Ok((dev, spread))
+    Ok(closing)
+}
+
+/// The last of the later mounts that is inside an earlier one, as long as that can be seen.
+fn last_inside(outer: &Wanted, later: &[Wanted]) -> Option<usize> {
+    let is_inside = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let visible = later
+        .iter()
+        .take_while(|next| next.target != outer.target && !is_inside(&outer.target, &next.target));
+    let inside = visible.enumerate().filter(|(_, next)| is_inside(&next.target, &outer.target));
+    inside.last().map(|(index, _)| index)
 }
 
 /// Host name and kernel parameters: they depend on nothing.

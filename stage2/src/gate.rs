@@ -6,25 +6,36 @@ use alloc::string::ToString;
 use kickstage_config::channel::GateFds;
 use kickstage_config::handoff::{self, Form};
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::file;
+use kickstage_sys::{Fd, file};
 
 /// The container's side.
-pub(crate) struct Gate(GateFds);
+pub(crate) struct Gate {
+    gate: Option<Fd>,
+    result: Fd,
+}
 
 impl Gate {
-    pub(crate) const fn new(fds: GateFds) -> Self {
-        Self(fds)
+    pub(crate) fn new(GateFds { gate, result }: GateFds) -> Self {
+        Self { gate: Some(gate), result }
     }
 
     /// Waits for `start`.
     pub(crate) fn wait(&self) -> Result<()> {
-        file::read(self.0.gate.borrow(), &mut [0]).during(Role::Stage2, "wait for start").map(drop)
+        let Some(gate) = &self.gate else { return Ok(()) };
+        file::read(gate.borrow(), &mut [0]).during(Role::Stage2, "wait for start").map(drop)
+    }
+
+    /// Lets go of the gate: from now on the container is no longer created. An exec closes both
+    /// fifos in an order that nobody promises, and who hears from the other one that the program
+    /// runs asks for the state next.
+    pub(crate) fn pass(&mut self) {
+        self.gate = None;
     }
 
     /// Leaves the reason why there is no program for `start` to read. A fifo keeps up to 64 kB.
     pub(crate) fn tell(&self, failure: &Error) {
         let bytes = handoff::encode(failure, Form::Compact)
             .unwrap_or_else(|error| error.to_string().into_bytes());
-        let _ = file::write(self.0.result.borrow(), &bytes);
+        let _ = file::write(self.result.borrow(), &bytes);
     }
 }

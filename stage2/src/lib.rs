@@ -48,7 +48,7 @@ pub trait Helpers {
 /// Goes all the way to the user's program. Returns the exit status for the case that it did
 /// not get there, after it has told the reason to whoever waits for it.
 pub fn run(assembly: &Assembly, mut inherited: Inherited, helpers: &mut impl Helpers) -> i32 {
-    let gate = inherited.gate.take().map(Gate::new);
+    let mut gate = inherited.gate.take().map(Gate::new);
     let failure = match prepare(assembly, &mut inherited, helpers) {
         Ok(ready) => match wait_for_start(&inherited, gate.as_ref()) {
             Ok(()) => {
@@ -56,7 +56,7 @@ pub fn run(assembly: &Assembly, mut inherited: Inherited, helpers: &mut impl Hel
                     // somebody else has opened the gate; our exec then tells that it runs
                     let _ = inherited.channel.send(&Message::Start);
                 }
-                finish(assembly, &ready, helpers)
+                finish(assembly, &ready, helpers, gate.as_mut())
             }
             Err(error) => error,
         },
@@ -163,12 +163,20 @@ fn wait_for_start(inherited: &Inherited, gate: Option<&Gate>) -> Result<()> {
 }
 
 /// The last steps. Returns only the reason why the program could not be executed.
-fn finish(assembly: &Assembly, ready: &Ready, helpers: &mut impl Helpers) -> Error {
+fn finish(
+    assembly: &Assembly,
+    ready: &Ready,
+    helpers: &mut impl Helpers,
+    gate: Option<&mut Gate>,
+) -> Error {
     let spec = &assembly.process;
-    match helpers.run_hooks("startContainer", &spec.start_container, ready.pid) {
-        Ok(()) => execute(spec, ready.program.as_ref(), &ready.labels),
-        Err(error) => error,
+    if let Err(error) = helpers.run_hooks("startContainer", &spec.start_container, ready.pid) {
+        return error;
     }
+    if let Some(gate) = gate {
+        gate.pass();
+    }
+    execute(spec, ready.program.as_ref(), &ready.labels)
 }
 
 /// Becomes the program, if there is one. Returns only the reason why not.

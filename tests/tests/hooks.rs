@@ -61,6 +61,26 @@ fn hooks_run_in_order_in_their_namespaces_with_the_right_state() {
 }
 
 #[test]
+fn the_state_is_running_for_commands_of_poststart_hooks() {
+    let runtime = Runtime::kickstage();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let (program, root) = (runtime.program().display(), runtime.root().display());
+    let id = unique_id();
+    let script = format!("{program} --root {root} state {id} > {}", log.path().display());
+    let hook = json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }]);
+    let bundle = Bundle::new(&["sleep", "1000"]).with("/hooks", json!({ "poststart": hook }));
+    let path = bundle.path().display().to_string();
+    let mut create = runtime.command(&["create", "--bundle", &path, &id]);
+    let quiet = std::process::Stdio::null;
+    assert!(create.stdout(quiet()).stderr(quiet()).status().unwrap().success());
+    runtime.call(&["start", &id]).ok();
+    let state: serde_json::Value = serde_json::from_reader(log.as_file()).unwrap();
+    assert_eq!(state["status"], "running");
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
 fn a_failing_hook_stops_creation_and_quotes_itself() {
     let runtime = Runtime::kickstage();
     for moment in ["prestart", "createRuntime", "createContainer", "startContainer"] {

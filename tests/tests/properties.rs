@@ -55,6 +55,34 @@ fn a_tmpfs_begins_with_what_it_covers() {
     refused(&bundle, "give the tmpfs a larger size");
 }
 
+#[test]
+fn a_read_only_tmpfs_has_the_mounts_that_are_inside_it() {
+    let tmpfs = |target: &str, options: Value| json!({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options});
+    let look = "cat /r/file; for at in /r/new /r/in/new /r/in/deep/new; do echo x > $at && echo $at; done; true";
+    let given = tempfile::tempdir().unwrap();
+    let file = given.path().join("file");
+    fs::write(&file, "given\n").unwrap();
+    let bind =
+        json!({"destination": "/r/file", "type": "bind", "source": file, "options": ["bind"]});
+    let bundle = script(look)
+        .adding("/mounts", tmpfs("/r", json!(["ro", "nosuid"])))
+        .adding("/mounts", tmpfs("/r/in", json!(["ro"])))
+        .adding("/mounts", tmpfs("/r/in/deep", json!([])))
+        .adding("/mounts", bind);
+    assert_eq!(said(&bundle), "given\n/r/in/deep/new\n");
+    for peer in ["runc", "crun"] {
+        let theirs = Runtime::of(peer).without_hybrid().run(&bundle).ok().stdout;
+        assert_eq!(theirs, "given\n/r/in/deep/new\n", "{peer}");
+    }
+    // one that is covered later is read-only below what covers it
+    let bundle = script("echo x > /r/new && cat /r/new")
+        .adding("/mounts", tmpfs("/r", json!(["ro"])))
+        .adding("/mounts", tmpfs("/r/in", json!([])))
+        .adding("/mounts", tmpfs("/r", json!([])))
+        .adding("/mounts", tmpfs("/r/other", json!([])));
+    assert_eq!(said(&bundle), "x\n");
+}
+
 /// A directory with a file of user 5 and group 6.
 fn owned() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

@@ -10,7 +10,8 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
         value: Value::Directory,
         help: "Keep the states of containers in DIR. It is made, with mode 0700, where it is \
                missing; it should be on a tmpfs.",
-        default: "/run/kickstage for root, $XDG_RUNTIME_DIR/kickstage for others",
+        default: "/run/kickstage for root, $XDG_RUNTIME_DIR/kickstage for others, who may be root of a user \
+                  namespace",
     },
     Flag {
         name: "log",

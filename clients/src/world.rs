@@ -1,0 +1,77 @@
+//! The host as engines change it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The mount point of the cgroup file systems.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// Waits until something is true; what is asked may be an engine, and slow.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_mins(2), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The cgroup of a process, on either version.
+pub struct Cgroup {
+    /// Controllers and paths, as /proc/PID/cgroup has them.
+    entries: Vec<(String, String)>,
+}
+
+/// Whether the host has version 2 alone.
+pub fn is_v2() -> bool {
+    Path::new(ROOT).join("cgroup.controllers").exists()
+}
+
+impl Cgroup {
+    /// That of a process.
+    #[track_caller]
+    pub fn of(pid: i64) -> Self {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("the process lives");
+        let entries = text.lines().filter_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            Some((fields.next()?.to_string(), fields.next()?.to_string()))
+        });
+        Self { entries: entries.collect() }
+    }
+
+    /// Whether that is version 2.
+    pub fn is_v2(&self) -> bool {
+        is_v2()
+    }
+
+    /// Its directory with a controller of version 1, or the one directory of version 2.
+    #[track_caller]
+    pub fn directory(&self, controller: &str) -> PathBuf {
+        let (controller, root) = if is_v2() {
+            ("", PathBuf::from(ROOT))
+        } else {
+            (controller, Path::new(ROOT).join(controller))
+        };
+        let entry =
+            self.entries.iter().find(|(names, _)| names.split(',').any(|name| name == controller));
+        root.join(entry.expect("the controller is in use").1.trim_start_matches('/'))
+    }
+
+    /// A file of it, by its name in version 1 and in version 2.
+    #[track_caller]
+    pub fn read(&self, controller: &str, v1: &str, v2: &str) -> String {
+        let path = self.directory(controller).join(if is_v2() { v2 } else { v1 });
+        let text = fs::read_to_string(&path);
+        text.unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_string()
+    }
+
+    /// Whether any directory of it is there.
+    pub fn exists(&self) -> bool {
+        self.entries.iter().any(|(controllers, path)| {
+            let root =
+                if is_v2() { Path::new(ROOT).into() } else { Path::new(ROOT).join(controllers) };
+            path.len() > 1 && root.join(path.trim_start_matches('/')).exists()
+        })
+    }
+}
