@@ -99,21 +99,22 @@ pub(crate) fn make(
     }
     let trees = opened.trees;
     let inherited = Cell::new(Some(Inherited { channel: theirs, gate, console_socket, trees }));
-    let child = kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), || {
-        let inherited = inherited.take().expect("taken in the parent after the fork only");
-        let entered = entrances.iter().try_for_each(Entrance::enter);
-        let connected = || streams.as_ref().map_or(Ok(()), Theirs::take);
-        match entered.and_then(|()| connected()).and_then(|()| {
-            close_the_rest(&assembly.process, &assembly.report, &inherited, kept.to_vec())
-        }) {
-            Ok(()) => body(inherited),
-            Err(error) => {
-                // if the master is gone, nobody is left to be told
-                let _ = inherited.channel.send(&Message::Failed(error));
-                1
+    let child =
+        kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), |joined| {
+            let inherited = inherited.take().expect("taken in the parent after the fork only");
+            let entered = joined.and_then(|()| entrances.iter().try_for_each(Entrance::enter));
+            let connected = || streams.as_ref().map_or(Ok(()), Theirs::take);
+            match entered.and_then(|()| connected()).and_then(|()| {
+                close_the_rest(&assembly.process, &assembly.report, &inherited, kept.to_vec())
+            }) {
+                Ok(()) => body(inherited),
+                Err(error) => {
+                    // if the master is gone, nobody is left to be told
+                    let _ = inherited.channel.send(&Message::Failed(error));
+                    1
+                }
             }
-        }
-    })?;
+        })?;
     // the container's ends: we must see when the container closes them
     drop(inherited.take());
     drop(streams);

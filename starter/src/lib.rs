@@ -31,12 +31,13 @@ pub struct Child {
 }
 
 /// Forks the container process into its namespaces, and on cgroup v2 into its cgroup from the
-/// start. `body` runs in it; its result is the exit status.
+/// start. `body` runs in it, and is told whether it is in its namespaces; its result is the exit
+/// status.
 pub fn spawn(
     config: &StarterConfig,
     plan: &Plan,
     cgroup: Option<FdRef<'_>>,
-    body: impl FnOnce() -> i32,
+    body: impl FnOnce(Result<()>) -> i32,
 ) -> Result<Child> {
     let flags = u64::from(config.container.namespaces.flags.bits()) & !clone::NEWCGROUP;
     let maps = MapsWritten::new(flags)?;
@@ -51,11 +52,7 @@ pub fn spawn(
         again.during(Role::Starter, "forbid inspection")
     };
     let inside =
-        || match maps.wait().and_then(|()| hidden()).and_then(|()| namespaces::join_own(config)) {
-            Ok(()) => body(),
-            // the master sees the end of the channel; the reason goes where the user looks
-            Err(error) => tell(&error),
-        };
+        || body(maps.wait().and_then(|()| hidden()).and_then(|()| namespaces::join_own(config)));
     let child = if between::is_needed(config, plan) {
         between::spawn(flags, cgroup, || between::enter(config, plan), inside)?
     } else {
@@ -89,12 +86,6 @@ pub fn spawn_into(
     let child = between::spawn(0, cgroup, enter, body)?;
     Role::Starter.mark("fork");
     Ok(child)
-}
-
-fn tell(error: &Error) -> i32 {
-    let line = alloc::format!("kickstage: {error}\n");
-    let _ = kickstage_sys::file::write_all(FdRef::STDERR, line.as_bytes());
-    1
 }
 
 fn refused(errno: kickstage_sys::Errno) -> Error {

@@ -1,9 +1,9 @@
 //! Processes in new namespaces. In a user namespace of one's own none of it needs root.
 
-use kickstage_config::Text;
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{Goal, Hooks, HostWork, Plan, Setup, Supervision};
 use kickstage_config::starter::{IdMap, IdMapping, KernelPath, NamespaceFlags, StarterConfig};
+use kickstage_config::{Result, Text};
 use kickstage_starter::spawn;
 use kickstage_sys::process::{self, Exit};
 use std::sync::{Mutex, PoisonError};
@@ -54,9 +54,13 @@ fn plan() -> Plan {
     }
 }
 
+/// The exit status of a body that is not in its namespaces.
+const REFUSED: u8 = 3;
+
 /// What the process exits with.
 fn run(config: &StarterConfig, body: impl FnOnce() -> i32) -> Exit {
     let _alone = FORKS.lock().unwrap_or_else(PoisonError::into_inner);
+    let body = |joined: Result<()>| joined.map_or(REFUSED.into(), |_| body());
     let child = spawn(config, &plan(), None, body).unwrap();
     process::wait(child.pidfd.borrow()).unwrap()
 }
@@ -92,5 +96,5 @@ fn every_kind_that_is_asked_for_is_new_and_no_other() {
 fn a_namespace_of_the_wrong_kind_is_refused() {
     let mut config = config(0);
     config.container.namespaces.paths.uts = Some(KernelPath::new("/proc/self/ns/ipc").unwrap());
-    assert_eq!(run(&config, || 7), Exit::Code(1), "the body must not run");
+    assert_eq!(run(&config, || 7), Exit::Code(REFUSED), "it is not in its namespaces");
 }
