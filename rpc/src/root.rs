@@ -25,14 +25,15 @@ pub(crate) fn open(path: &Text) -> Result<Fd> {
 /// Makes a root file system a mount of its own; the result is the root of that mount.
 pub(crate) fn make_mount(path: &Text, isolate_parent: bool) -> Result<Fd> {
     let below = open(path)?;
+    // before it is cloned: pivot_root refuses a root that is shared as well as a shared parent
+    if isolate_parent {
+        isolate_mount_of(&below).during_on(Role::Rpc, "isolate the mount of", path)?;
+    }
     let tree = mount::clone_tree(below.borrow(), Depth::Recursive).during_on(
         Role::Rpc,
         "clone the mount of",
         path,
     )?;
-    if isolate_parent {
-        isolate_mount_of(&below).during_on(Role::Rpc, "isolate the mount of", path)?;
-    }
     mount::attach(tree.borrow(), below.borrow()).during_on(
         Role::Rpc,
         "mount root file system",
@@ -66,8 +67,8 @@ pub(crate) fn overlay_host(scratch: &Text) -> Result<Fd> {
     file::open_host(c"root", libc::O_PATH | libc::O_DIRECTORY).map_err(failed("open the root in"))
 }
 
-/// Makes the mount that a directory lies on private: pivot_root refuses a shared parent. The
-/// mount's own root is found by going up: only there the kernel takes the change.
+/// Makes the mount that a directory lies on private. The mount's own root is found by going up:
+/// only there the kernel takes the change.
 fn isolate_mount_of(directory: &Fd) -> kickstage_sys::Result<()> {
     let mut here = directory.duplicate()?;
     loop {
