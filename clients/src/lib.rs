@@ -4,5 +4,8 @@
 //! host's is used or changed, and a test file. No registry is needed: images are made of busybox.
 //! `make test-clients` installs the engines and runs everything; docs/CLIENTS.md has the results.
 
+pub mod containerd;
+pub mod daemon;
+pub mod docker;
 pub mod image;
 pub mod program;
