@@ -46,7 +46,7 @@ fn a_container_is_as_ctr_was_asked() {
         (&["--allow-new-privs"], "busybox grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t0\n"),
         (
             &["--privileged"],
-            "test -c /dev/kmsg && busybox dd if=/dev/kmsg count=0 2>/dev/null && echo used",
+            "test -c /dev/cpu_dma_latency && busybox dd if=/dev/cpu_dma_latency count=0 2>/dev/null && echo used",
             "used\n",
         ),
         (
@@ -60,8 +60,8 @@ fn a_container_is_as_ctr_was_asked() {
             "tmpfs /mnt tmpfs rw,relatime,size=1024k",
         ),
         (
-            &["--device", "/dev/kmsg"],
-            "busybox dd if=/dev/kmsg count=0 2>/dev/null && echo used",
+            &["--device", "/dev/cpu_dma_latency"],
+            "busybox dd if=/dev/cpu_dma_latency count=0 2>/dev/null && echo used",
             "used\n",
         ),
         (&maps, "busybox tr -s ' ' < /proc/self/uid_map", " 0 100000 65536\n"),
