@@ -51,7 +51,7 @@ impl Containerd {
             at("ttrpc"),
         );
         fs::write(dir.path().join("config.toml"), config).expect("writable");
-        let through = through.iter().map(ToString::to_string).collect();
+        let through = through.iter().map(ToString::to_string).collect::<Vec<_>>();
         let daemon = Self::daemon(dir.path(), &through);
         let containerd = Self { daemon, dir, through };
         containerd.wait();
@@ -68,7 +68,7 @@ impl Containerd {
         containerd
     }
 
-    fn daemon(dir: &Path, through: &Vec<String>) -> Daemon {
+    fn daemon(dir: &Path, through: &[String]) -> Daemon {
         let words = through.iter().map(String::as_str).chain(["containerd", "--config"]);
         let mut words = words.collect::<Vec<_>>().into_iter();
         let mut command = Command::new(words.next().expect("there are two at least"));

@@ -9,3 +9,4 @@ pub mod daemon;
 pub mod docker;
 pub mod image;
 pub mod program;
+pub mod typist;

@@ -3,6 +3,7 @@
 
 use kickstage_clients::containerd::{Containerd, IMAGE, runtimes};
 use kickstage_clients::daemon::{Daemon, until};
+use kickstage_clients::typist::types;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::is_alive;
 use serde_json::json;
@@ -74,7 +75,7 @@ fn a_container_is_as_ctr_was_asked() {
         (&["--env", "NAME=value"], "echo $NAME", "value\n"),
         (&["--no-pivot"], "echo /*", "/bin /dev /etc /proc /root /run /sys /tmp\n"),
         (&["--rootfs-propagation", "rshared"], "echo runs", "runs\n"),
-        (&["--null-io"], "echo hidden", ""),
+        (&["--null-io"], "true", ""),
     ];
     for (name, runtime) in runtimes() {
         for (flags, script, wanted) in cases {
@@ -111,26 +112,21 @@ fn exit_codes_and_reasons_reach_ctr() {
     }
 }
 
+/// The size comes a moment after the program has started.
+const ON_TERMINAL: &str = "tty; while [ \"$(busybox stty size)\" != \"33 44\" ]; do sleep 0.1; done 2>/dev/null; read line; echo got $line";
+
 #[test]
 fn a_terminal_is_the_users() {
     let containerd = Containerd::start();
     for (name, runtime) in runtimes() {
-        let script = "tty; busybox stty size; test -t 0 && read line && echo got $line";
         let line = format!(
-            "stty rows 33 cols 44; ctr --address {} run --rm --tty --runc-binary {} {IMAGE} {} sh -c '{script}'",
+            "ctr --address {} run --rm --tty --runc-binary {} {IMAGE} {} sh -c '{ON_TERMINAL}'",
             containerd.socket().display(),
             runtime.display(),
             unique_id(),
         );
-        let typed = containerd.scratch("typed");
-        fs::write(&typed, "words\n").unwrap();
-        let mut command = Command::new("timeout");
-        command.args(["--foreground", "120", "script", "-qec", &line, "/dev/null"]);
-        let ended = command.stdin(fs::File::open(typed).unwrap()).output().unwrap();
-        let text = String::from_utf8_lossy(&ended.stdout);
-        for wanted in ["/dev/pts/0", "got words"] {
-            assert!(text.contains(wanted), "{name}: {text}");
-        }
+        let seen = types(&line, "/dev/pts/0", "words");
+        assert!(seen.contains("got words"), "{name}: {seen}");
     }
 }
 

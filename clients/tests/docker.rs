@@ -1,6 +1,7 @@
 //! dockerd with our program as a runtime: what docker shows must be what it shows with runc.
 
 use kickstage_clients::docker::{Docker, IMAGE};
+use kickstage_clients::typist::types;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::is_alive;
 use serde_json::json;
@@ -17,8 +18,21 @@ fn of_cgroup(v1: &str, v2: &str) -> String {
     format!("cat /sys/fs/cgroup/{}", if is_v2 { v2 } else { v1 })
 }
 
+/// Flags, a script, and how what it prints begins: an older kernel shows fewer options of mounts.
+type Case<'a> = (&'a [&'a str], &'a str, &'a str);
+
+#[track_caller]
+fn assert_as_asked(docker: &Docker, cases: &[Case<'_>]) {
+    for runtime in RUNTIMES {
+        for (flags, script, wanted) in cases {
+            let ended = docker.run(runtime, &[&["--rm"], *flags].concat(), &["sh", "-c", script]);
+            assert!(ended.stdout.starts_with(wanted), "{runtime} {flags:?} {script}: {ended:?}");
+        }
+    }
+}
+
 #[test]
-fn a_container_is_as_docker_was_asked() {
+fn rights_and_files_are_as_docker_was_asked() {
     let docker = Docker::start();
     let host = docker.scratch("host");
     fs::create_dir(&host).unwrap();
@@ -31,10 +45,7 @@ fn a_container_is_as_docker_was_asked() {
     )
     .unwrap();
     let filter = format!("seccomp={}", filter.display());
-    let host_network = fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
-    let pids = of_cgroup("pids/pids.max", "pids.max");
-    let cpuset = of_cgroup("cpuset/cpuset.cpus", "cpuset.cpus");
-    let cases: &[(&[&str], &str, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&[], "busybox grep CapEff /proc/self/status", "CapEff:\t00000000a80425fb\n"),
         (&[], "busybox grep Seccomp: /proc/self/status", "Seccomp:\t2\n"),
         (
@@ -95,6 +106,17 @@ fn a_container_is_as_docker_was_asked() {
             "sh: can't create /file: Read-only file system\nkept\n",
         ),
         (&["--read-only", "--tmpfs", "/run"], "echo x > /run/file && echo kept", "kept\n"),
+    ];
+    assert_as_asked(&docker, cases);
+}
+
+#[test]
+fn names_and_limits_are_as_docker_was_asked() {
+    let docker = Docker::start();
+    let host_network = fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
+    let pids = of_cgroup("pids/pids.max", "pids.max");
+    let cpuset = of_cgroup("cpuset/cpuset.cpus", "cpuset.cpus");
+    let cases: &[Case<'_>] = &[
         (&["--init"], "cat /proc/1/comm", "docker-init\n"),
         (&["--network", "none"], "ls /sys/class/net", "lo\n"),
         (&["--network", "host"], "readlink /proc/self/ns/net", &host_network),
@@ -116,12 +138,7 @@ fn a_container_is_as_docker_was_asked() {
         (&["--pid", "host"], "test $$ -gt 100 && echo outside", "outside\n"),
         (&["--log-driver", "none"], "echo there", "there\n"),
     ];
-    for runtime in RUNTIMES {
-        for (flags, script, wanted) in cases {
-            let ended = docker.run(runtime, &[&["--rm"], *flags].concat(), &["sh", "-c", script]);
-            assert!(ended.stdout.starts_with(wanted), "{runtime} {flags:?} {script}: {ended:?}");
-        }
-    }
+    assert_as_asked(&docker, cases);
 }
 
 /// Whoever started the daemon has to have all capabilities for this: both are right to refuse
@@ -312,19 +329,12 @@ fn a_terminal_is_the_users() {
         let inner = docker.scratch("script");
         fs::write(&inner, script).unwrap();
         let line = format!(
-            "stty rows 33 cols 44; /usr/bin/docker --host {} run --rm -it --runtime {runtime} --volume {}:/script {IMAGE} sh /script",
+            "/usr/bin/docker --host {} run --rm -it --runtime {runtime} --volume {}:/script {IMAGE} sh /script",
             docker.host(),
             inner.display(),
         );
-        let typed = docker.scratch("typed");
-        fs::write(&typed, "words\n").unwrap();
-        let mut command = Command::new("timeout");
-        command.args(["--foreground", "120", "script", "-qec", &line, "/dev/null"]);
-        let ended = command.stdin(fs::File::open(typed).unwrap()).output().unwrap();
-        let text = String::from_utf8_lossy(&ended.stdout);
-        for wanted in ["/dev/pts/0", "got words"] {
-            assert!(text.contains(wanted), "{runtime}: {text}");
-        }
+        let seen = types(&line, "/dev/pts/0", "words");
+        assert!(seen.contains("got words"), "{runtime}: {seen}");
     }
 }
 
