@@ -5,8 +5,12 @@
 //! `make test-clients` installs the engines and runs everything; docs/CLIENTS.md has the results.
 
 pub mod conmon;
+pub mod containerd;
+pub mod daemon;
+pub mod docker;
 pub mod image;
 pub mod podman;
 pub mod program;
 pub mod terminal;
 pub mod world;
+pub mod typist;

@@ -193,12 +193,15 @@ fn attach(root: FdRef<'_>, wanted: &Bind, tree: &Fd, is_dir: bool) -> Result<()>
         &wanted.target,
     )?;
     mount::attach(tree.borrow(), target.fd()).map_err(|errno| {
-        let error = Error::new(Role::Rpc, "bind")
-            .on(format!("{} on {}", wanted.source, wanted.target))
-            .errno(errno);
+        let error =
+            Error::new(Role::Rpc, "bind").on(format!("{} on {}", wanted.source, wanted.target));
+        let same_kind = file::stat(target.fd()).map_or(true, |target| target.is_dir() == is_dir);
         match errno.0 {
-            libc::ENOTDIR => error.remedy("source and target must both be directories or not"),
-            _ => error,
+            // move_mount(2) has no errno of its own for it; engines look for that of mount(2)
+            libc::EINVAL if !same_kind => error
+                .errno(Errno(libc::ENOTDIR))
+                .remedy("source and target must both be directories or not"),
+            _ => error.errno(errno),
         }
     })
 }

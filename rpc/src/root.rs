@@ -68,8 +68,8 @@ pub(crate) fn overlay_host(scratch: &Text) -> Result<Fd> {
     file::open_host(c"root", libc::O_PATH | libc::O_DIRECTORY).map_err(failed("open the root in"))
 }
 
-/// Makes the mount that a directory lies on private: pivot_root refuses a shared parent. The
-/// mount's own root is found by going up: only there the kernel takes the change.
+/// Makes the mount that a directory lies on private. The mount's own root is found by going up:
+/// only there the kernel takes the change.
 fn isolate_mount_of(directory: &Fd) -> kickstage_sys::Result<()> {
     let mut here = directory.duplicate()?;
     loop {

@@ -155,6 +155,17 @@ fn a_denied_device_can_be_made_but_not_used() {
     assert_eq!(seen["/dev/kmsg"], "Operation not permitted (os error 1)");
 }
 
+/// Programs that make a tunnel make its device themselves.
+#[test]
+fn the_device_of_tunnels_can_be_used() {
+    let node = json!([{"path": "/dev/net/tun", "type": "c", "major": 10, "minor": 200}]);
+    let bundle = Bundle::new(&["probe", "read", "/dev/net/tun"]).with("/linux/devices", node);
+    let seen = |runtime: &Runtime| runtime.run(&bundle).ok().json()["/dev/net/tun"].clone();
+    let (ours, runcs) = (seen(&Runtime::kickstage()), seen(&Runtime::of("runc")));
+    assert_eq!(ours, runcs);
+    assert_ne!(ours, "Operation not permitted (os error 1)");
+}
+
 #[test]
 fn dockers_seccomp_profile_loads_and_works() {
     let runtime = Runtime::kickstage();

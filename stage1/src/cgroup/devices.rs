@@ -31,8 +31,8 @@ pub(super) struct Rules {
 }
 
 /// What every container may use, as in runc: making any node (using it is another matter), the
-/// default devices, terminals.
-const ALWAYS: [(Which, u8); 11] = [
+/// default devices, terminals, and `/dev/net/tun`, for which it also needs `CAP_NET_ADMIN`.
+const ALWAYS: [(Which, u8); 12] = [
     ((Kind::Char, None, None), MKNOD),
     ((Kind::Block, None, None), MKNOD),
     ((Kind::Char, Some(1), Some(3)), ALL),
@@ -44,6 +44,7 @@ const ALWAYS: [(Which, u8); 11] = [
     ((Kind::Char, Some(5), Some(1)), ALL),
     ((Kind::Char, Some(5), Some(2)), ALL),
     ((Kind::Char, Some(136), None), ALL),
+    ((Kind::Char, Some(10), Some(200)), ALL),
 ];
 
 impl Rules {

@@ -92,6 +92,7 @@ fn the_common_rules_become_the_common_lines() {
     assert!(lines.contains(&"devices.allow c 10:229 rw".to_string()));
     assert!(lines.contains(&"devices.allow c *:* m".to_string()));
     assert!(lines.contains(&"devices.allow c 136:* rwm".to_string()));
+    assert!(lines.contains(&"devices.allow c 10:200 rwm".to_string()));
 }
 
 #[test]
