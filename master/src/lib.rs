@@ -26,6 +26,7 @@ mod instance;
 pub mod list;
 #[cfg(feature = "json")]
 pub mod monitor;
+mod notify;
 #[cfg(feature = "json")]
 mod pause;
 #[cfg(feature = "json")]

@@ -3,7 +3,7 @@
 use crate::mounts::{Surroundings, Wanted};
 use crate::namespaces::Namespaces;
 use crate::text::{self, clean, invalid, texts};
-use crate::{Bundle, Request, cgroup, devices, process, sysctl};
+use crate::{Bundle, Request, cgroup, devices, process, service, sysctl};
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{AttributeChange, HostWork, Op, RootChange, Setup, Step};
 use kickstage_config::{Result, Text};
@@ -47,6 +47,8 @@ pub(crate) fn decide(
         label: process::label(&request.judge, "/linux/mountLabel", label, process::selinux_is_on)?,
     };
     let dev = mounts(&around, work, &mut setup)?;
+    // above what config.json mounts on /run
+    setup.mounts.extend(service::show(request, namespaces, work)?);
     // a parameter may be one of a device that has yet to come
     let batch = if work.net_devices.is_empty() { &mut setup.early } else { &mut setup.mounts };
     kernel_values(spec, namespaces, batch)?;

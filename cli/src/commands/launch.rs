@@ -9,7 +9,7 @@ use kickstage_master::attach::Input;
 use kickstage_master::container::Container;
 use kickstage_master::delete::Force;
 use kickstage_master::name_is_valid;
-use kickstage_stage1::{Bundle, Finding, Host, Judge, Request};
+use kickstage_stage1::{Bundle, Finding, Host, Judge, Request, Service};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
 use std::ffi::CString;
@@ -39,10 +39,14 @@ pub(crate) struct LaunchOptions {
     pub(crate) bundle: Option<PathBuf>,
     /// A socket that takes the other end of the terminal.
     pub(crate) console_socket: Option<PathBuf>,
+    /// A socket that takes a pidfd.
+    pub(crate) pidfd_socket: Option<PathBuf>,
     /// Where to write the pid.
     pub(crate) pid_file: Option<PathBuf>,
     /// Descriptors from 3 on that the program keeps.
     pub(crate) preserve_fds: u32,
+    /// What a service manager has given us.
+    pub(crate) service: Service,
     /// Not pivot_root.
     pub(crate) no_pivot: bool,
     /// Not a new session keyring.
@@ -85,6 +89,9 @@ pub(crate) fn create(global: &Global, options: &LaunchOptions) -> Result<i32> {
 pub(crate) fn run(global: &Global, options: &LaunchOptions) -> Result<i32> {
     let bundle = open_bundle(options)?;
     match (options.wants_monitor(), options.detach) {
+        (true, true) if options.service.notify_socket.is_some() => {
+            announced(global, options, &bundle)
+        }
         (true, true) => launch(global, options, &bundle, Goal::Running, options.resident()),
         (true, false) => attached(global, options, &bundle),
         (false, true) => launch(global, options, &bundle, Goal::Running, Supervision::Foreign),
@@ -92,8 +99,13 @@ pub(crate) fn run(global: &Global, options: &LaunchOptions) -> Result<i32> {
     }
 }
 
-/// A monitored container with us as its first visitor, who has come before anything is said.
-fn attached(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result<i32> {
+/// A monitored container that waits for start, made by a child of ours, for we have more to do;
+/// or the exit status to give, where the child has told why there is none.
+fn created(
+    global: &Global,
+    options: &LaunchOptions,
+    bundle: &Bundle,
+) -> Result<std::result::Result<Container, i32>> {
     let forked = process::fork(0, None).during(Role::Cli, "fork")?;
     let Forked::Parent(_, child) = forked else {
         let launched = launch(global, options, bundle, Goal::Created, options.resident());
@@ -106,12 +118,35 @@ fn attached(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result
     let made = process::wait(child.borrow()).during(Role::Cli, "wait for the container")?;
     if made != Exit::Code(0) {
         // the reason has been told
-        return Ok(made.status());
+        return Ok(Err(made.status()));
     }
     let id = text("the container's name", &options.id)?;
-    let container = Container::open(&absolute(&global.root)?, &id)?;
+    Container::open(&absolute(&global.root)?, &id).map(Ok)
+}
+
+/// A monitored container, of which the service manager that waits for us is told that it is ready.
+fn announced(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result<i32> {
+    let container = match created(global, options, bundle)? {
+        Ok(container) => container,
+        Err(status) => return Ok(status),
+    };
+    let started = container.start(&global.report, options.service.notify_socket.as_ref());
+    if let Err(error) = started {
+        container.delete(Force::Yes, &global.report)?;
+        return Err(error);
+    }
+    Ok(0)
+}
+
+/// A monitored container with us as its first visitor, who has come before anything is said.
+fn attached(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result<i32> {
+    let container = match created(global, options, bundle)? {
+        Ok(container) => container,
+        Err(status) => return Ok(status),
+    };
     let ended = container.visit().and_then(|visit| {
-        container.start(&global.report)?;
+        // what it prints before it is ready waits in our visit
+        container.start(&global.report, options.service.notify_socket.as_ref())?;
         container.attend(visit, Input::Ours)
     });
     if matches!(ended, Ok(None)) {
@@ -170,7 +205,7 @@ fn launch(
     goal: Goal,
     supervision: Supervision,
 ) -> Result<i32> {
-    check_preserved(options.preserve_fds)?;
+    check_preserved(options.service.sockets.saturating_add(options.preserve_fds))?;
     global.timeline.start()?;
     let mut request = request(global, options, goal, supervision.clone())?;
     let process = bundle.spec.process().as_ref();
@@ -184,12 +219,18 @@ fn launch(
         ));
     }
     let console = console_socket(socket.as_ref(), terminal, supervision == Supervision::Foreign)?;
+    if options.standalone && options.pidfd_socket.is_some() {
+        return Err(Error::new(Role::Cli, "run standalone programs")
+            .because("--standalone excludes --pidfd-socket"));
+    }
     if options.standalone {
         return crate::standalone::run(global, options, console.as_ref());
     }
+    let pidfd = options.pidfd_socket.as_deref().map(connect_pidfd).transpose()?;
     let monitor = resident.then(own_program).transpose()?;
     request.descriptors = Descriptors {
         console_socket: console.as_ref().map(Fd::raw),
+        pidfd_socket: pidfd.as_ref().map(Fd::raw),
         timeline: global.timeline.descriptor(),
         monitor: monitor.as_ref().map(Fd::raw),
     };
@@ -202,8 +243,9 @@ fn launch(
     let program = kickstage_embed::sealed_from_program()?;
     Role::Cli.mark("image sealed");
     let log = global.report.log_fd.map(FdRef::of_raw);
-    let [console, monitor] = [&console, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));
-    let kept = [Some(handoff.borrow()), console, log, monitor];
+    let [console, pidfd, monitor] =
+        [&console, &pidfd, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));
+    let kept = [Some(handoff.borrow()), console, pidfd, log, monitor];
     global.timeline.around(|| execute(&program, &handoff, &kept))
 }
 
@@ -234,6 +276,7 @@ fn request(
         no_new_keyring: options.no_new_keyring,
         empty_process: options.empty_process,
         preserve_fds: options.preserve_fds,
+        service: options.service.clone(),
         report: global.report.clone(),
         descriptors: Descriptors::default(),
         judge: global.judge.clone(),
@@ -279,6 +322,12 @@ pub(super) fn console_socket(
 
 fn connect(path: &Text) -> Result<Fd> {
     socket::connect(path.to_bytes()).during_on(Role::Cli, "connect to console socket", path)
+}
+
+/// As soon as it can be, so that a wrong one costs nothing.
+pub(super) fn connect_pidfd(path: &Path) -> Result<Fd> {
+    let path = absolute(path)?;
+    socket::connect(path.to_bytes()).during_on(Role::Cli, "connect to pidfd socket", path)
 }
 
 /// The caller must have opened what it wants to be kept: else one of our own descriptors could

@@ -3,9 +3,11 @@
 use super::launch::{self, LaunchOptions};
 use crate::arguments::Parsed;
 use crate::global::Global;
+use crate::service;
 use crate::timeline::Timeline;
 use kickstage_config::plan::{LogOptions, Monitoring};
 use kickstage_config::{Error, Result, Role};
+use kickstage_stage1::Service;
 
 /// Paths are made absolute here, before anything changes the working directory.
 pub(super) fn options(parsed: &Parsed) -> Result<LaunchOptions> {
@@ -15,7 +17,9 @@ pub(super) fn options(parsed: &Parsed) -> Result<LaunchOptions> {
         bundle: path("bundle")?,
         console_socket: path("console-socket")?,
         pid_file: path("pid-file")?,
+        pidfd_socket: path("pidfd-socket")?,
         preserve_fds: parsed.number("preserve-fds"),
+        service: Service::default(),
         no_pivot: parsed.is_on("no-pivot"),
         no_new_keyring: parsed.is_on("no-new-keyring"),
         empty_process: parsed.is_on("empty-process"),
@@ -75,14 +79,19 @@ pub(super) fn launching(global: &Global) -> Result<launch::Global> {
     })
 }
 
+/// With what a service manager has given us for the program.
+fn served(parsed: &Parsed) -> Result<LaunchOptions> {
+    Ok(LaunchOptions { service: service::given()?, ..options(parsed)? })
+}
+
 /// `kickstage create [FLAGS] ID`
 pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<i32> {
-    launch::create(&launching(global)?, &options(parsed)?)
+    launch::create(&launching(global)?, &served(parsed)?)
 }
 
 /// `kickstage run [FLAGS] ID`
 pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
-    launch::run(&launching(global)?, &options(parsed)?)
+    launch::run(&launching(global)?, &served(parsed)?)
 }
 
 /// `kickstage try [COMMAND]`

@@ -139,6 +139,7 @@ fn host_work(text: &mut Lines, work: &HostWork) {
             Mapping::Ranges(uids, gids) => {
                 format!("{}, {} ranges of uids, {} of gids", tree.source, uids.len(), gids.len())
             }
+            Mapping::Same => tree.source.to_string(),
             Mapping::Namespace(path) => format!("{} as {path}", tree.source),
         };
         text.line("map ids", &how, &tree.key);

@@ -125,6 +125,14 @@ pub(super) const PID_FILE: Flag = Flag {
     default: "",
 };
 
+pub(super) const PIDFD_SOCKET: Flag = Flag {
+    name: "pidfd-socket",
+    short: None,
+    value: Value::File("SOCKET"),
+    help: "Send a descriptor of the process (pidfd_open(2)) to this UNIX socket.",
+    default: "",
+};
+
 pub(super) const PRESERVE_FDS: Flag = Flag {
     name: "preserve-fds",
     short: None,
@@ -241,6 +249,7 @@ pub(super) const EXEC_FLAGS: &[Flag] = &[
     switch("ignore-paused", None, "Also in a paused container: it then runs after resume."),
     PID_FILE,
     CONSOLE_SOCKET,
+    PIDFD_SOCKET,
     PRESERVE_FDS,
     NO_NEW_KEYRING,
     switch("no-subreaper", None, "Accepted for runc's sake: kickstage never adopts orphans."),

@@ -3,7 +3,7 @@
 use super::flags::{
     ATTACH_FLAGS, BUNDLE, CONSOLE_SOCKET, EMPTY_PROCESS, EVENTS_FLAGS, EXEC_FLAGS, FORMAT,
     LOG_DRIVER, LOG_FILES, LOG_PATH, LOG_SIZE_MAX, LOGS_FLAGS, MONITOR, NO_NEW_KEYRING, NO_PIVOT,
-    PID_FILE, PRESERVE_FDS, SYNC_SOCKET, UPDATE_FLAGS,
+    PID_FILE, PIDFD_SOCKET, PRESERVE_FDS, SYNC_SOCKET, UPDATE_FLAGS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
@@ -60,6 +60,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             },
             PID_FILE,
             CONSOLE_SOCKET,
+            PIDFD_SOCKET,
             PRESERVE_FDS,
             Flag {
                 name: "no-subreaper",
@@ -132,6 +133,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             BUNDLE,
             PID_FILE,
             CONSOLE_SOCKET,
+            PIDFD_SOCKET,
             PRESERVE_FDS,
             NO_PIVOT,
             NO_NEW_KEYRING,
@@ -153,7 +155,9 @@ pub(crate) static COMMANDS: &[Command] = &[
         name: "start",
         group: Group::Life,
         summary: "execute the program of a created container",
-        description: "Returns when the program runs, or fails with the reason why it does not.",
+        description: "Returns when the program runs, or fails with the reason why it does not.\n\n\
+            If $NOTIFY_SOCKET was set at create and is set now, it waits until the program says \
+            that it is ready, and tells the service manager so, and its pid (sd_notify(3)).",
         arguments: &[ID],
         flags: &[],
         examples: &[Example { purpose: "Start it", line: "kickstage start web" }],

@@ -1,12 +1,12 @@
-//! Mount trees with other owners: the copy can be mapped only by who has power over the file
-//! system, which a container's user namespace has not.
+//! Mount trees that only the host can copy: with other owners, which takes power over the file
+//! system that a container's user namespace has not, or from where it may not go.
 
 use kickstage_config::plan::{MappedTree, Mapping};
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::mount::{self, Attributes, Depth, attribute};
 use kickstage_sys::{Errno, Fd, file};
 
-/// A detached copy with mapped ids (mount_setattr(2), Linux 5.12).
+/// A detached copy, with mapped ids if asked for (mount_setattr(2), Linux 5.12).
 pub fn tree(wanted: &MappedTree) -> Result<Fd> {
     make(wanted).map_err(|error| error.at(&wanted.key))
 }
@@ -24,6 +24,7 @@ fn make(wanted: &MappedTree) -> Result<Fd> {
         &wanted.source,
     )?;
     let namespace = match &wanted.mapping {
+        Mapping::Same => return Ok(tree),
         Mapping::Ranges(uids, gids) => kickstage_starter::mapped_namespace(uids, gids)?,
         Mapping::Namespace(path) => file::open_host(path, libc::O_RDONLY).during_on(
             Role::Master,

@@ -126,7 +126,7 @@ impl Keeper for StateKeeper {
     }
 
     fn start(&mut self) -> Result<()> {
-        Container::open(&self.root, &self.id)?.start(&self.report)
+        Container::open(&self.root, &self.id)?.start(&self.report, None)
     }
 
     fn pause(&mut self) -> Result<()> {
