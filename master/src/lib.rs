@@ -33,6 +33,8 @@ mod pause;
 mod processes;
 mod resident;
 #[cfg(feature = "json")]
+pub mod restored;
+#[cfg(feature = "json")]
 mod start;
 mod store;
 #[cfg(feature = "json")]

@@ -175,8 +175,18 @@ pub(crate) fn try_it(global: &Global, command: &[String]) -> Result<i32> {
 
 /// `kickstage plan`: what `run` would do.
 pub(crate) fn plan(global: &Global, options: &LaunchOptions) -> Result<Assembly> {
+    decide(global, options, Goal::Running, Supervision::Foreground)
+}
+
+/// Reads the bundle, goes there, and decides.
+pub(super) fn decide(
+    global: &Global,
+    options: &LaunchOptions,
+    goal: Goal,
+    supervision: Supervision,
+) -> Result<Assembly> {
     let bundle = open_bundle(options)?;
-    let request = request(global, options, Goal::Running, Supervision::Foreground)?;
+    let request = request(global, options, goal, supervision)?;
     kickstage_stage1::prepare(&bundle, &request, &Host::read()?)
 }
 

@@ -70,6 +70,13 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
         default: "cgroupfs",
     },
     Flag {
+        name: "criu",
+        short: None,
+        value: Value::Text("PROGRAM"),
+        help: "The program that checkpoint and restore have do their work.",
+        default: "criu in $PATH",
+    },
+    Flag {
         name: "rootless",
         short: None,
         value: Value::Choice("WHEN", &["auto", "true", "false"]),
@@ -208,7 +215,7 @@ pub(super) const NO_NEW_KEYRING: Flag = Flag {
     default: "",
 };
 
-const fn text(
+pub(super) const fn text(
     name: &'static str,
     short: Option<char>,
     of: &'static str,
@@ -217,7 +224,7 @@ const fn text(
     Flag { name, short, value: Value::Text(of), help, default: "" }
 }
 
-const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Flag {
+pub(super) const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Flag {
     Flag { name, short, value: Value::Switch, help, default: "" }
 }
 

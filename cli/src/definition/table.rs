@@ -1,5 +1,6 @@
 //! The table of commands.
 
+use super::criu_flags::{CHECKPOINT_FLAGS, RESTORE_FLAGS};
 use super::flags::{
     ATTACH_FLAGS, BUNDLE, CONSOLE_SOCKET, EMPTY_PROCESS, EVENTS_FLAGS, EXEC_FLAGS, FORMAT,
     LOG_DRIVER, LOG_FILES, LOG_PATH, LOG_SIZE_MAX, LOGS_FLAGS, MONITOR, NO_NEW_KEYRING, NO_PIVOT,
@@ -9,8 +10,8 @@ use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    attach, check, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor,
-    plan, ps, spec, start, state, update, wait,
+    attach, check, checkpoint, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor,
+    plan, ps, restore, spec, start, state, update, wait,
 };
 
 const ID: Argument = Argument {
@@ -318,6 +319,44 @@ pub(crate) static COMMANDS: &[Command] = &[
         flags: &[],
         examples: &[Example { purpose: "Let it go on", line: "kickstage resume web" }],
         run: resume,
+    },
+    Command {
+        name: "checkpoint",
+        group: Group::Life,
+        summary: "save a running container to a directory",
+        description: "Has CRIU write down all processes of the container and end them, then \
+            deletes the container. What it cannot save is said before anything happens, or by \
+            CRIU, whose log stays in --work-path. Needs root and the package criu.",
+        arguments: &[ID],
+        flags: CHECKPOINT_FLAGS,
+        examples: &[
+            Example {
+                purpose: "Save it, and let it go on where it was",
+                line: "kickstage checkpoint --image-path /srv/web.images web && kickstage restore \
+                       -d -b /srv/web --image-path /srv/web.images web",
+            },
+            Example {
+                purpose: "Save it for the bad day",
+                line: "kickstage checkpoint --leave-running --image-path /srv/web.images web",
+            },
+        ],
+        run: checkpoint::run,
+    },
+    Command {
+        name: "restore",
+        group: Group::Life,
+        summary: "make a container out of what checkpoint has saved",
+        description: "Control groups, mounts from outside and hooks (prestart, createRuntime) \
+            are those of config.json in the bundle, which may have changed since; processes, and \
+            all that is inside, are those of the images. Without --detach it stands in front of \
+            the container as run does.",
+        arguments: &[NEW_ID],
+        flags: RESTORE_FLAGS,
+        examples: &[Example {
+            purpose: "Let it go on in the background",
+            line: "kickstage restore -d -b /srv/web --image-path /srv/web.images web",
+        }],
+        run: restore::run,
     },
     Command {
         name: "delete",
