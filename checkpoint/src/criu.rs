@@ -66,9 +66,7 @@ pub(crate) fn find(wanted: Option<&Text>) -> Result<Text> {
     if let Some(path) = wanted.filter(|path| path.as_str().contains('/')) {
         return match file::may_execute(FdRef::CWD, path) {
             Ok(()) => Ok(path.clone()),
-            Err(errno) => {
-                Err(missing(Error::new(Role::Checkpoint, "find").on(path).errno(errno)))
-            }
+            Err(errno) => Err(missing(Error::new(Role::Checkpoint, "find").on(path).errno(errno))),
         };
     }
     let name = wanted.map_or("criu", Text::as_str);
@@ -229,7 +227,7 @@ fn last_error(log: &str) -> std::io::Result<Option<String>> {
 /// `(00.1234) Error (criu/mount.c:123): mnt: words`; that the whole has failed is no cause.
 fn cause(line: &str) -> Option<&str> {
     let (_, words) = line.split_once("Error (")?.1.split_once("): ")?;
-    (!words.ends_with("FAILED.")).then_some(words)
+    (!words.ends_with("FAILED.")).then_some(words.trim_end_matches('.'))
 }
 
 #[cfg(test)]

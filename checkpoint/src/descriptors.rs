@@ -33,8 +33,8 @@ pub(crate) fn inherit(images: &Fd, options: &mut Message) -> Result<()> {
     let file = file::open(images.borrow(), NAME, libc::O_RDONLY, 0, Resolve::NoSymlinks)
         .during(Role::Checkpoint, "open descriptors.json")
         .map_err(|error| error.remedy("these are no images of a container: see --image-path"))?;
-    let bytes = file::read_all(file.borrow(), LIMIT)
-        .during(Role::Checkpoint, "read descriptors.json")?;
+    let bytes =
+        file::read_all(file.borrow(), LIMIT).during(Role::Checkpoint, "read descriptors.json")?;
     let names: Vec<String> = serde_json::from_slice(&bytes).map_err(|error| {
         Error::new(Role::Checkpoint, "read descriptors.json").because(error.to_string())
     })?;

@@ -116,13 +116,10 @@ fn run(
     directories: &Directories,
     status_fd: Option<i32>,
 ) -> Result<()> {
-    let program =
-        Program { path: program, namespaces: 0, kept: &[], prepare: &|| Ok(()) };
-    criu::run(task, options, &program, directories, |step: Step<'_>| {
-        match (step.name, status_fd) {
-            ("status-ready", Some(raw)) => file::write_all(FdRef::of_raw(raw), b"\0")
-                .during(Role::Checkpoint, "tell that pages can be asked for"),
-            _ => Ok(()),
-        }
+    let program = Program { path: program, namespaces: 0, kept: &[], prepare: &|| Ok(()) };
+    criu::run(task, options, &program, directories, |step: Step<'_>| match (step.name, status_fd) {
+        ("status-ready", Some(raw)) => file::write_all(FdRef::of_raw(raw), b"\0")
+            .during(Role::Checkpoint, "tell that pages can be asked for"),
+        _ => Ok(()),
     })
 }

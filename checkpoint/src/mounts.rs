@@ -41,9 +41,10 @@ pub(crate) fn name(plan: &Plan, pid: i32, options: &mut Message) -> Result<()> {
     let table = Table::read(pid)?;
     for (target, source) in sources(plan) {
         // a mask over a directory is a file system of the container's own
-        let Some(point) = table.point(target)?.filter(|point| {
-            source.as_str() != NULL || !point.kind.starts_with("tmpfs")
-        }) else {
+        let Some(point) = table
+            .point(target)?
+            .filter(|point| source.as_str() != NULL || !point.kind.starts_with("tmpfs"))
+        else {
             continue;
         };
         map(options, &point.path, target.as_str());

@@ -4,7 +4,9 @@ use crate::criu::{self, Program, Step, Task};
 use crate::options::{Common, Directories, Images, field};
 use crate::wire::Message;
 use crate::{descriptors, mounts, refused};
+use kickstage_config::cgroup::Version;
 use kickstage_config::plan::{Op, Supervision};
+use kickstage_config::record::CgroupDir;
 use kickstage_config::{Assembly, Context, Error, Result, Role, Text};
 use kickstage_master::restored::Restored;
 use kickstage_rpc::Executor;
@@ -65,11 +67,7 @@ fn make(
         .number(field::RST_SIBLING, true)
         .number(field::ORPHAN_PTS_MASTER, true);
     add(&mut options, asked);
-    for cgroup in restored.cgroups() {
-        let mut root = Message::default();
-        root.text(1, &cgroup.controllers).text(2, cgroup.path.as_str());
-        options.message(field::CG_ROOT, &root);
-    }
+    restored.cgroups().iter().for_each(|cgroup| move_into(cgroup, &mut options));
     mounts::find(&assembly.plan, &mut options);
     descriptors::inherit(&directories.images, &mut options)?;
     let namespaces = join_namespaces(assembly, &mut options)?;
@@ -94,6 +92,21 @@ fn make(
         }
     })?;
     Ok(terminal)
+}
+
+/// What was in the container's old cgroup comes into its new one.
+fn move_into(cgroup: &CgroupDir, options: &mut Message) {
+    let mut add = |controller: Option<&str>| {
+        let mut root = Message::default();
+        if let Some(name) = controller {
+            root.text(1, name);
+        }
+        options.message(field::CG_ROOT, root.text(2, cgroup.path.as_str()));
+    };
+    match cgroup.version {
+        Version::V1 => cgroup.controllers.split(',').for_each(|name| add(Some(name))),
+        Version::V2 => add(None),
+    }
 }
 
 fn add(options: &mut Message, asked: &Restore) {

@@ -34,7 +34,8 @@ impl Global {
         let (root, trace) = (flags.path("root")?, flags.path("trace")?);
         let judge = if flags.is_on("compat") { Judge::lenient() } else { Judge::strict() };
         let criu = flags.text("criu").map(|name| {
-            Text::new(name).map_err(|_| Error::new(Role::Cli, "use --criu").because("it holds a NUL"))
+            Text::new(name)
+                .map_err(|_| Error::new(Role::Cli, "use --criu").because("it holds a NUL"))
         });
         Ok(Self { report: report.clone(), trace, judge, criu: criu.transpose()?, root })
     }

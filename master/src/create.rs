@@ -2,21 +2,21 @@
 
 use crate::cleanup::Existing;
 use crate::host_work::listener::{self, Agent};
-use crate::store::StateDir;
 use crate::notify::{Main, Notify};
+use crate::store::StateDir;
 use crate::{foreground, host_work, resident};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use kickstage_cgroups::Entrance;
-use kickstage_config::handoff::Descriptors;
-use kickstage_starter::Child;
 use kickstage_config::channel::{Channel, Inherited, Message};
+use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Plan, Supervision};
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::state::{State, Status};
 use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
+use kickstage_starter::Child;
 use kickstage_sys::file::{self, Resolve};
 use kickstage_sys::{Errno, Fd, FdRef, signal, socket};
 

@@ -9,8 +9,8 @@ use kickstage_config::record::CgroupDir;
 use kickstage_config::state::Status;
 use kickstage_config::{Assembly, Context, Result, Role};
 use kickstage_starter::Child;
-use kickstage_sys::process::{self, Pid};
 use kickstage_sys::Fd;
+use kickstage_sys::process::{self, Pid};
 
 /// State directory, cgroups, and as soon as it is there the first process.
 pub struct Restored<'a> {

@@ -39,11 +39,10 @@ fn hosts() -> [Host; 3] {
         mount: Text::new(format!("/sys/fs/cgroup/{controllers}")).unwrap(),
         own: "/own".into(),
     };
-    let legacy = Layout::Legacy { hierarchies: ["memory", "cpu,cpuacct", "name=x"].map(hierarchy).into() };
-    [Layout::None, Layout::Unified { own: "/own".into() }, legacy].map(|layout| Host {
-        cgroups: CgroupHost { layout, optional: false },
-        unprivileged: None,
-    })
+    let legacy =
+        Layout::Legacy { hierarchies: ["memory", "cpu,cpuacct", "name=x"].map(hierarchy).into() };
+    [Layout::None, Layout::Unified { own: "/own".into() }, legacy]
+        .map(|layout| Host { cgroups: CgroupHost { layout, optional: false }, unprivileged: None })
 }
 
 /// Values that are most likely to hit a border.
@@ -51,12 +50,30 @@ fn leaf() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
-        prop::sample::select(vec![0i64, 1, -1, 15, 16, 65_535, 65_536, i64::MAX, i64::MIN]).prop_map(Value::from),
+        prop::sample::select(vec![0i64, 1, -1, 15, 16, 65_535, 65_536, i64::MAX, i64::MIN])
+            .prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         "[a-z0-9:/.,=\\-\u{0}ä ]{0,12}".prop_map(Value::from),
         prop::sample::select(vec![
-            "/", "..", "/proc", "/dev", "/proc/self/fd/3", "bind", "rbind", "ro", "idmap", "ridmap", "tmpcopyup",
-            "tmpfs", "cgroup", "0-3", "SCMP_ACT_NOTIFY", "SCMP_ACT_ALLOW", "user", "network", "rslave",
+            "/",
+            "..",
+            "/proc",
+            "/dev",
+            "/proc/self/fd/3",
+            "bind",
+            "rbind",
+            "ro",
+            "idmap",
+            "ridmap",
+            "tmpcopyup",
+            "tmpfs",
+            "cgroup",
+            "0-3",
+            "SCMP_ACT_NOTIFY",
+            "SCMP_ACT_ALLOW",
+            "user",
+            "network",
+            "rslave",
         ])
         .prop_map(Value::from),
     ]

@@ -82,9 +82,7 @@ pub fn sender(path: &[u8]) -> Result<Fd> {
     }
     let socket = datagrams()?;
     // SAFETY: the address is initialised, `length` covers its path.
-    check(i64::from(unsafe {
-        libc::connect(socket.raw(), (&raw const address).cast(), length)
-    }))?;
+    check(i64::from(unsafe { libc::connect(socket.raw(), (&raw const address).cast(), length) }))?;
     Ok(socket)
 }
 

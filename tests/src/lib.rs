@@ -4,6 +4,7 @@
 //! the static release build of this workspace, which `make build` makes.
 
 pub mod bundle;
+pub mod passed;
 pub mod runtime;
 pub mod world;
 

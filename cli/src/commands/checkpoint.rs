@@ -25,10 +25,8 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
 
 /// What `restore` can be told, too.
 pub(super) fn common(global: &Global, parsed: &Parsed) -> Result<Common> {
-    let images = parsed.path("image-path")?.map_or_else(
-        || absolute("image-path", "checkpoint"),
-        Ok,
-    )?;
+    let images =
+        parsed.path("image-path")?.map_or_else(|| absolute("image-path", "checkpoint"), Ok)?;
     let empty_network = match parsed.text("empty-ns") {
         None => false,
         Some("network") => true,
@@ -102,7 +100,10 @@ mod tests {
         ))
         .unwrap();
         assert_eq!(dumped.page_server, Some(("::1".into(), 27)));
-        assert_eq!((dumped.status_fd, dumped.pre_dump, dumped.leave_running), (Some(5), true, true));
+        assert_eq!(
+            (dumped.status_fd, dumped.pre_dump, dumped.leave_running),
+            (Some(5), true, true)
+        );
         assert_eq!(dumped.parent.unwrap().as_str(), "../p");
     }
 

@@ -1,8 +1,8 @@
 //! `kickstage start ID`
 
-use crate::service;
 use crate::arguments::Parsed;
 use crate::global::Global;
+use crate::service;
 use kickstage_config::Result;
 
 /// Has the program of a created container executed.

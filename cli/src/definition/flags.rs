@@ -283,7 +283,12 @@ pub(super) const UPDATE_FLAGS: &[Flag] = &[
     text("cpuset-cpus", None, "LIST", "The processors, such as 0-3,7."),
     text("cpuset-mems", None, "LIST", "The memory nodes."),
     text("pids-limit", None, "N", "How many processes and threads; -1 for no limit."),
-    text("blkio-weight", None, "N", "Share of block I/O; refused in this version."),
+    text(
+        "blkio-weight",
+        None,
+        "N",
+        "Share of block I/O beside others, 10 to 1000; needs the I/O scheduler BFQ.",
+    ),
     text("l3-cache-schema", None, "SCHEMA", "The line L3 of its class of service (resctrl)."),
     text("mem-bw-schema", None, "SCHEMA", "The line MB of its class of service (resctrl)."),
 ];

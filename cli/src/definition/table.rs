@@ -10,8 +10,8 @@ use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    attach, check, checkpoint, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor,
-    plan, ps, restore, spec, start, state, update, wait,
+    attach, check, checkpoint, delete, events, exec, features, generate_docs, help, kill, list,
+    logs, monitor, plan, ps, restore, spec, start, state, update, wait,
 };
 
 const ID: Argument = Argument {
