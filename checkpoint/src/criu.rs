@@ -92,15 +92,20 @@ pub(crate) fn run(
     directories: &Directories,
     mut told: impl FnMut(Step<'_>) -> Result<()>,
 ) -> Result<()> {
-    let (ours, theirs) = socket::pair().during(Role::Checkpoint, "make a socket pair")?;
+    let (ours, theirs) = pair()?;
     let criu = match process::fork(program.namespaces, None).during(Role::Checkpoint, "fork")? {
         Forked::Child => {
             drop(ours);
-            become_criu(program, &theirs)
+            become_criu(program, directories, &theirs)
         }
         Forked::Parent(_, criu) => criu,
     };
     drop(theirs);
+    // nothing comes when the child has failed, and told why
+    let ours = match socket::receive(ours.borrow(), 1) {
+        Ok((_, Some(conversation))) => conversation,
+        _ => ours,
+    };
     let mut request = Message::default();
     request.number(1, task as i64).message(2, options);
     let done = converse(&ours, &request, &mut told);
@@ -113,6 +118,10 @@ pub(crate) fn run(
         Err(Broken::Ours(error)) => Err(error),
         Err(Broken::Criu(words)) => Err(failed(task, directories, words)),
     }
+}
+
+fn pair() -> Result<(Fd, Fd)> {
+    socket::pair().during(Role::Checkpoint, "make a socket pair")
 }
 
 /// Why a conversation has ended.
@@ -185,12 +194,19 @@ impl<'a> Answer<'a> {
 }
 
 /// In the new process.
-fn become_criu(program: &Program<'_>, socket: &Fd) -> ! {
+fn become_criu(program: &Program<'_>, directories: &Directories, parent: &Fd) -> ! {
     let go = || -> Result<Error> {
         // it waits for its children by signals
         signal::unblock_all().during(Role::Checkpoint, "unblock signals")?;
         (program.prepare)()?;
-        for fd in program.kept.iter().chain([&socket.borrow()]) {
+        // CRIU takes descriptors that a request names from the process that has made the socket:
+        // it must be in CRIU's own mount namespace
+        let (socket, theirs) = pair()?;
+        socket::send(parent.borrow(), b"s", Some(theirs.borrow()))
+            .during(Role::Checkpoint, "pass the socket")?;
+        drop(theirs);
+        let own = [&socket, &directories.images, &directories.work].map(Fd::borrow);
+        for fd in program.kept.iter().chain(&own) {
             fd.keep_on_exec(true).during(Role::Checkpoint, "pass descriptors on")?;
         }
         let mut criu = Command::new(program.path.as_str());
@@ -206,22 +222,28 @@ fn become_criu(program: &Program<'_>, socket: &Fd) -> ! {
 /// In CRIU's own words, if there are any.
 fn failed(task: Task, directories: &Directories, words: Option<String>) -> Error {
     let log = format!("{}/{}", directories.work_path, task.log());
-    let said = last_error(&log).ok().flatten().or(words);
+    let said = last_errors(&log).ok().flatten().or(words);
     Error::new(Role::Checkpoint, format!("criu {}", task.name()))
         .because(said.unwrap_or_else(|| "it ended without a word".into()))
         .remedy(format!("see {log}; criu check tells what this kernel lacks"))
 }
 
-/// The last line of its log that tells of an error, without the time and the place in its source.
-fn last_error(log: &str) -> std::io::Result<Option<String>> {
+/// The last errors of its log, the cause first, without the time and the place in its source.
+fn last_errors(log: &str) -> std::io::Result<Option<String>> {
     const END: u64 = 64 << 10;
     let mut file = std::fs::File::open(log)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
     let mut bytes = Vec::new();
     file.take(END).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.lines().rev().find_map(cause).map(String::from))
+    Ok(causes(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Each step that fails says so, up to the first caller: three are enough to know the cause.
+fn causes(text: &str) -> Option<String> {
+    let all: Vec<&str> = text.lines().filter_map(cause).collect();
+    let last = &all[all.len().saturating_sub(3)..];
+    (!last.is_empty()).then(|| last.join("; "))
 }
 
 /// `(00.1234) Error (criu/mount.c:123): mnt: words`; that the whole has failed is no cause.
@@ -247,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_is_the_last_error_that_is_more_than_that_it_failed() {
-        let lines = [
-            "(00.006577) mnt: Building mountpoints",
-            "(00.006577) Error (criu/mount.c:1091): mnt: 45 is not a path",
-            "(00.006580) Error (criu/cr-dump.c:1781): Dumping FAILED.",
-        ];
-        let found = lines.iter().rev().find_map(|line| cause(line));
-        assert_eq!(found, Some("mnt: 45 is not a path"));
+    fn the_cause_comes_first_and_that_it_failed_is_none() {
+        let text = "(00.0065) mnt: Building mountpoints\n\
+            (00.0065) Error (criu/a.c:1): of long ago.\n\
+            (00.0066) Error (criu/mount.c:1091): mnt: 45 is not a path.\n\
+            (00.0067) Error (criu/b.c:2): x\n(00.0067) Error (criu/b.c:3): y\n\
+            (00.0068) Error (criu/cr-dump.c:1781): Dumping FAILED.\n";
+        assert_eq!(causes(text).as_deref(), Some("mnt: 45 is not a path; x; y"));
+        assert_eq!(causes("(00.0065) all is well\n"), None);
     }
 }

@@ -1,5 +1,5 @@
 //! Mounts that come from outside: CRIU saves their names only, and gets what they mean at a
-//! restore. The name is the mount point of config.json.
+//! restore. The name is the mount point of config.json; that of a mask is the null device.
 
 use crate::options::field;
 use crate::wire::Message;
@@ -47,7 +47,7 @@ pub(crate) fn name(plan: &Plan, pid: i32, options: &mut Message) -> Result<()> {
         else {
             continue;
         };
-        map(options, &point.path, target.as_str());
+        map(options, &point.path, name_of(target, &source));
     }
     Ok(())
 }
@@ -55,8 +55,13 @@ pub(crate) fn name(plan: &Plan, pid: i32, options: &mut Message) -> Result<()> {
 /// Says what the names mean.
 pub(crate) fn find(plan: &Plan, options: &mut Message) {
     for (target, source) in sources(plan) {
-        map(options, target.as_str(), source.as_str());
+        map(options, name_of(target, &source), source.as_str());
     }
+}
+
+/// All masks share one.
+fn name_of<'a>(target: &'a Text, source: &Text) -> &'a str {
+    if source.as_str() == NULL { NULL } else { target.as_str() }
 }
 
 fn map(options: &mut Message, key: &str, value: &str) {

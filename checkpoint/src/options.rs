@@ -107,9 +107,24 @@ pub struct Common {
 /// The open directories.
 pub(crate) struct Directories {
     pub(crate) images: Fd,
+    images_path: Text,
     pub(crate) work: Fd,
     /// Where logs are, for people.
     pub(crate) work_path: Text,
+}
+
+impl Directories {
+    /// In another mount namespace, under the same numbers: CRIU mounts in the work directory.
+    pub(crate) fn open_again(&self) -> Result<()> {
+        for (path, old) in [(&self.images_path, &self.images), (&self.work_path, &self.work)] {
+            file::place(open(path)?.borrow(), old.raw()).during_on(
+                Role::Checkpoint,
+                "open again",
+                path,
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether the images are yet to be written.
@@ -126,7 +141,8 @@ impl Common {
             make(&self.images)?;
         }
         make(&work_path)?;
-        Ok(Directories { images: open(&self.images)?, work: open(&work_path)?, work_path })
+        let (images, work) = (open(&self.images)?, open(&work_path)?);
+        Ok(Directories { images, images_path: self.images.clone(), work, work_path })
     }
 
     /// The beginning of a request's options.

@@ -76,7 +76,7 @@ fn make(
         path: program,
         namespaces: clone::NEWNS,
         kept: &kept,
-        prepare: &|| make_root(rootfs),
+        prepare: &|| make_root(rootfs).and_then(|()| directories.open_again()),
     };
     let mut terminal = None;
     criu::run(Task::Restore, &options, &program, directories, |step: Step<'_>| {

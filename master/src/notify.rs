@@ -42,8 +42,11 @@ impl Notify {
         let _ = file::unlink(dir.borrow(), c"notify.sock", file::Entry::File);
         // a socket's address is short, the path of a state directory need not be
         let path = format!("/proc/self/fd/{}/notify.sock", dir.raw());
-        let theirs = socket::receiver(path.as_bytes())
-            .during(Role::Master, "make the container's notification socket")?;
+        // whoever the program runs as may write to it
+        let before = file::umask(0);
+        let made = socket::receiver(path.as_bytes());
+        file::umask(before);
+        let theirs = made.during(Role::Master, "make the container's notification socket")?;
         Ok(Some(Self { theirs, manager: manager.clone() }))
     }
 

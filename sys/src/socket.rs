@@ -57,8 +57,8 @@ pub fn listen(path: &[u8]) -> Result<Fd> {
     }
 }
 
-/// A socket for datagrams at `path`, which must not exist, to which everybody may send; receiving
-/// from it never waits (bind(2)).
+/// A socket for datagrams at `path`, which must not exist, to which everybody may send whom the
+/// umask does not stop; receiving from it never waits (bind(2)).
 pub fn receiver(path: &[u8]) -> Result<Fd> {
     let (address, length) = address(path)?;
     let socket = datagrams()?;
