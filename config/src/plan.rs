@@ -29,6 +29,34 @@ pub struct Monitoring {
     pub log: LogOptions,
     /// A socket that gets each change of the state as JSON.
     pub sync_socket: Option<Text>,
+    /// Where the container's standard streams lead.
+    pub streams: Streams,
+    /// Which process becomes the monitor.
+    pub residence: Residence,
+    /// The service manager's socket, which is told that the program runs (sd_notify(3)).
+    pub manager: Option<Text>,
+}
+
+/// Which process becomes the monitor of a container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Residence {
+    /// A daemon; the command returns.
+    #[default]
+    Daemon,
+    /// The command itself: its caller watches it.
+    Caller,
+}
+
+/// Where the standard streams of a container with a monitor lead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Streams {
+    /// To the monitor, which keeps a log and takes visitors.
+    #[default]
+    Monitor,
+    /// To where the caller's lead: a journal, say. The monitor sees nothing of it.
+    Caller,
 }
 
 /// Where and how the output of a container is kept.

@@ -65,22 +65,9 @@ impl Notify {
                 Err(errno) => return Err(errno).during(Role::Master, "read a notification"),
             };
             if message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
-                return self.tell(main).map(|()| true);
+                return tell(&self.manager, main).map(|()| true);
             }
         }
-    }
-
-    fn tell(&self, main: Main) -> Result<()> {
-        let ready = match main {
-            Main::Ours => "READY=1\n".to_string(),
-            Main::Theirs(pid) => format!("MAINPID={pid}\nREADY=1\n"),
-        };
-        let send = || {
-            let manager = socket::sender(self.manager.to_bytes())?;
-            socket::send(manager.borrow(), ready.as_bytes(), None)?;
-            if let Main::Theirs(_) = main { barrier(&manager) } else { Ok(()) }
-        };
-        send().during_on(Role::Master, "tell the service manager at", &self.manager)
     }
 
     /// Returns when the container is ready, or has ended.
@@ -102,6 +89,20 @@ impl Notify {
             report.line(Level::Warning, &error.to_string());
         }
     }
+}
+
+/// Tells the manager that the program is ready.
+pub(crate) fn tell(manager: &Text, main: Main) -> Result<()> {
+    let ready = match main {
+        Main::Ours => "READY=1\n".to_string(),
+        Main::Theirs(pid) => format!("MAINPID={pid}\nREADY=1\n"),
+    };
+    let send = || {
+        let socket = socket::sender(manager.to_bytes())?;
+        socket::send(socket.borrow(), ready.as_bytes(), None)?;
+        if let Main::Theirs(_) = main { barrier(&socket) } else { Ok(()) }
+    };
+    send().during_on(Role::Master, "tell the service manager at", manager)
 }
 
 /// The manager looks up who sent a message, so the sender must stay until it has been read

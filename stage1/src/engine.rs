@@ -158,6 +158,7 @@ pub fn decide(common: &Common) -> Result<Assembly> {
             kept: 0,
         },
         sync_socket: optional("syncSocket", sync)?,
+        ..Monitoring::default()
     };
     let request = Request {
         id,

@@ -3,12 +3,13 @@
 use crate::timeline::Timeline;
 use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
-use kickstage_config::plan::{Goal, Monitoring, Supervision};
+use kickstage_config::plan::{Goal, Monitoring, Residence, Streams, Supervision};
 use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
 use kickstage_master::attach::Input;
 use kickstage_master::container::Container;
 use kickstage_master::delete::Force;
 use kickstage_master::name_is_valid;
+use kickstage_stage1::cgroup::Layout;
 use kickstage_stage1::{Bundle, Finding, Host, Judge, Request, Service};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
@@ -59,6 +60,8 @@ pub(crate) struct LaunchOptions {
     pub(crate) keep: bool,
     /// `run`: every role as a program of its own.
     pub(crate) standalone: bool,
+    /// `run`: the container's cgroup is to be below the service's.
+    pub(crate) split_cgroup: bool,
     /// Whether a monitor of ours stays; if nothing is said, only with `run --detach`.
     pub(crate) monitor: Option<bool>,
     /// What it is asked for.
@@ -67,8 +70,14 @@ pub(crate) struct LaunchOptions {
 
 impl LaunchOptions {
     /// `run --detach` is ours alone, unless somebody else takes the terminal.
+    /// The command becomes the monitor.
+    pub(super) fn stays(&self) -> bool {
+        self.monitoring.residence == Residence::Caller
+    }
+
     fn wants_monitor(&self) -> bool {
-        let by_default = self.detach && self.console_socket.is_none() && !self.standalone;
+        let by_default =
+            self.stays() || self.detach && self.console_socket.is_none() && !self.standalone;
         self.monitor.unwrap_or(by_default)
     }
 
@@ -88,14 +97,34 @@ pub(crate) fn create(global: &Global, options: &LaunchOptions) -> Result<i32> {
 /// `kickstage run`.
 pub(crate) fn run(global: &Global, options: &LaunchOptions) -> Result<i32> {
     let bundle = open_bundle(options)?;
+    if options.split_cgroup {
+        split_cgroup()?;
+    }
     match (options.wants_monitor(), options.detach) {
+        (true, _) if options.stays() => {
+            launch(global, options, &bundle, Goal::Running, options.resident())
+        }
         (true, true) if options.service.notify_socket.is_some() => {
             announced(global, options, &bundle)
         }
         (true, true) => launch(global, options, &bundle, Goal::Running, options.resident()),
+        (true, false) if options.monitoring.streams == Streams::Caller => {
+            Err(Error::new(Role::Cli, "run in the foreground")
+                .because("--log-driver=passthrough leaves nothing for a visitor to see")
+                .remedy("add --detach or --stay, or do without --monitor"))
+        }
         (true, false) => attached(global, options, &bundle),
         (false, true) => launch(global, options, &bundle, Goal::Running, Supervision::Foreign),
         (false, false) => launch(global, options, &bundle, Goal::Running, Supervision::Foreground),
+    }
+}
+
+/// Before anything is decided: the container's cgroup is relative to ours. On v1 it is inside of
+/// ours anyway.
+fn split_cgroup() -> Result<()> {
+    match Host::read()?.cgroups.layout {
+        Layout::Unified { own } => kickstage_cgroups::split(&text("our control group", &own)?),
+        Layout::None | Layout::Legacy { .. } => Ok(()),
     }
 }
 
@@ -228,6 +257,9 @@ fn launch(
              --monitor excludes --console-socket and --standalone",
         ));
     }
+    if resident && options.monitoring.streams == Streams::Caller {
+        check_passthrough(options, terminal)?;
+    }
     let console = console_socket(socket.as_ref(), terminal, supervision == Supervision::Foreign)?;
     if options.standalone && options.pidfd_socket.is_some() {
         return Err(Error::new(Role::Cli, "run standalone programs")
@@ -257,6 +289,19 @@ fn launch(
         [&console, &pidfd, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));
     let kept = [Some(handoff.borrow()), console, pidfd, log, monitor];
     global.timeline.around(|| execute(&program, &handoff, &kept))
+}
+
+/// Streams that are the caller's are nobody else's.
+fn check_passthrough(options: &LaunchOptions, terminal: bool) -> Result<()> {
+    let refused = |cause: &str| {
+        Err(Error::new(Role::Cli, "pass the streams through")
+            .because(format!("--log-driver=passthrough excludes {cause}")))
+    };
+    match options.monitoring.log.path {
+        _ if terminal => refused("process.terminal"),
+        Some(_) => refused("--log-path"),
+        None => Ok(()),
+    }
 }
 
 /// What becomes the monitor: this very program, whatever has happened to its file since.

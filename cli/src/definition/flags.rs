@@ -168,9 +168,29 @@ pub(super) const LOG_PATH: Flag = Flag {
 pub(super) const LOG_DRIVER: Flag = Flag {
     name: "log-driver",
     short: None,
-    value: Value::Choice("FORMAT", &["kubernetes", "json", "basic"]),
-    help: "Monitor: form of the lines in that log.",
+    value: Value::Choice("FORMAT", &["kubernetes", "json", "basic", "passthrough"]),
+    help: "Monitor: form of the lines in that log. passthrough: there is none; input and output of \
+           the container are the caller's, a journal's for instance.",
     default: "kubernetes",
+};
+
+pub(super) const STAY: Flag = Flag {
+    name: "stay",
+    short: None,
+    value: Value::Switch,
+    help: "Become the monitor, instead of leaving one behind: for a service manager, which watches \
+           this very process. It is told at $NOTIFY_SOCKET when the program runs (sd_notify(3)).",
+    default: "",
+};
+
+pub(super) const SPLIT_CGROUP: Flag = Flag {
+    name: "split-cgroup",
+    short: None,
+    value: Value::Switch,
+    help: "In a service with Delegate=yes: leave its control group (v2) to the container, and move \
+           ourselves into a child, supervisor. A relative cgroupsPath is then below the service's, \
+           and so are all its limits.",
+    default: "",
 };
 
 pub(super) const LOG_SIZE_MAX: Flag = text(

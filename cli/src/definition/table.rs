@@ -4,7 +4,7 @@ use super::criu_flags::{CHECKPOINT_FLAGS, RESTORE_FLAGS};
 use super::flags::{
     ATTACH_FLAGS, BUNDLE, CONSOLE_SOCKET, EMPTY_PROCESS, EVENTS_FLAGS, EXEC_FLAGS, FORMAT,
     LOG_DRIVER, LOG_FILES, LOG_PATH, LOG_SIZE_MAX, LOGS_FLAGS, MONITOR, NO_NEW_KEYRING, NO_PIVOT,
-    PID_FILE, PIDFD_SOCKET, PRESERVE_FDS, SYNC_SOCKET, UPDATE_FLAGS,
+    PID_FILE, PIDFD_SOCKET, PRESERVE_FDS, SPLIT_CGROUP, STAY, SYNC_SOCKET, UPDATE_FLAGS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
@@ -79,6 +79,8 @@ pub(crate) static COMMANDS: &[Command] = &[
             LOG_SIZE_MAX,
             LOG_FILES,
             SYNC_SOCKET,
+            STAY,
+            SPLIT_CGROUP,
             Flag {
                 name: "standalone",
                 short: None,
