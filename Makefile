@@ -79,7 +79,8 @@ starter: lib
 install: build lib starter
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/kickstage \
 		$(DESTDIR)$(PREFIX)/include/kickstage $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-		$(DESTDIR)$(PREFIX)/libexec/kickstage
+		$(DESTDIR)$(PREFIX)/libexec/kickstage $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/share/doc/kickstage/examples/slurm
 	install -m 755 $(PROGRAMS:%=$(OUT)/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 755 -s target/kickstage-starter $(DESTDIR)$(PREFIX)/libexec/kickstage
 	install -m 644 README.md LICENSE CHANGELOG.md SECURITY.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/kickstage
@@ -89,6 +90,10 @@ install: build lib starter
 	install -m 755 target/release/libkickstage.so $(DESTDIR)$(PREFIX)/lib
 	sed 's|@prefix@|$(PREFIX)|; s|@libdir@|$(PREFIX)/lib|; s|@version@|$(VERSION)|' ffi/kickstage.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/kickstage.pc
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' 'contrib/systemd/kickstage@.service' \
+		> '$(DESTDIR)$(PREFIX)/lib/systemd/system/kickstage@.service'
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' contrib/slurm/oci.conf \
+		> $(DESTDIR)$(PREFIX)/share/doc/kickstage/examples/slurm/oci.conf
 
 dist: build
 	rm -rf dist && mkdir -p dist/kickstage

@@ -13,6 +13,7 @@ mod enter;
 mod freeze;
 mod remove;
 mod settings;
+mod split;
 mod tree;
 
 pub use create::{Created, Prepared, prepare};
@@ -21,3 +22,4 @@ pub use enter::{Entrance, Way, move_into, way_into};
 pub use freeze::{freeze, freezer_file, is_frozen, thaw};
 pub use remove::remove;
 pub use settings::update;
+pub use split::split;

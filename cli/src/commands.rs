@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod check;
+pub(crate) mod checkpoint;
 pub(crate) mod delete;
 pub(crate) mod events;
 pub(crate) mod exec;
@@ -19,6 +20,7 @@ mod owners;
 pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod ps;
+pub(crate) mod restore;
 pub(crate) mod spec;
 mod spec_template;
 pub(crate) mod start;

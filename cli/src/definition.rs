@@ -1,6 +1,7 @@
 //! What commands, flags and arguments there are: the types of the table. Parser, help, man pages
 //! and completions all read [`COMMANDS`] and [`GLOBAL_FLAGS`], so that none can forget one.
 
+mod criu_flags;
 mod flags;
 mod table;
 

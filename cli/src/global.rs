@@ -15,6 +15,8 @@ pub(crate) struct Global {
     pub(crate) trace: Option<Text>,
     /// What becomes of values that can't be enforced.
     pub(crate) judge: Judge,
+    /// The criu program, if another than that in `$PATH`.
+    pub(crate) criu: Option<Text>,
     root: Option<Text>,
 }
 
@@ -31,7 +33,11 @@ impl Global {
         report.log_fd = flags.path("log")?.as_ref().map(open_log).transpose()?;
         let (root, trace) = (flags.path("root")?, flags.path("trace")?);
         let judge = if flags.is_on("compat") { Judge::lenient() } else { Judge::strict() };
-        Ok(Self { report: report.clone(), trace, judge, root })
+        let criu = flags.text("criu").map(|name| {
+            Text::new(name)
+                .map_err(|_| Error::new(Role::Cli, "use --criu").because("it holds a NUL"))
+        });
+        Ok(Self { report: report.clone(), trace, judge, criu: criu.transpose()?, root })
     }
 
     /// Says what has not been enforced.

@@ -12,6 +12,7 @@ mod global;
 mod help;
 mod logs;
 mod man;
+mod service;
 mod signals;
 mod standalone;
 mod timeline;

@@ -40,6 +40,10 @@ fn stage1(global: &Global, options: &LaunchOptions, console: Option<&Fd>) -> Res
     ];
     stage1.args(switches.into_iter().filter(|(_, given)| *given).map(|(name, _)| name));
     stage1.arg("--preserve-fds").arg(options.preserve_fds.to_string());
+    stage1.arg("--sockets").arg(options.service.sockets.to_string());
+    if let Some(manager) = &options.service.notify_socket {
+        stage1.arg("--notify-socket").arg(manager.as_str());
+    }
     if let Some(console) = console {
         stage1.arg("--console-fd").arg(console.raw().to_string());
     }

@@ -11,6 +11,7 @@ pub mod docker;
 pub mod image;
 pub mod podman;
 pub mod program;
+pub mod slurm;
 pub mod terminal;
-pub mod world;
 pub mod typist;
+pub mod world;

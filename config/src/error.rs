@@ -28,11 +28,13 @@ pub enum Role {
     Hooks,
     /// Handles control groups.
     Cgroups,
+    /// Speaks with CRIU.
+    Checkpoint,
 }
 
 impl Role {
     /// Every role, by its number on the timeline.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cli,
         Self::Stage1,
         Self::Master,
@@ -41,6 +43,7 @@ impl Role {
         Self::Stage2,
         Self::Hooks,
         Self::Cgroups,
+        Self::Checkpoint,
     ];
 
     /// Its name in messages.
@@ -54,6 +57,7 @@ impl Role {
             Self::Stage2 => "stage2",
             Self::Hooks => "hooks",
             Self::Cgroups => "cgroups",
+            Self::Checkpoint => "checkpoint",
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Assembly {
 pub struct Descriptors {
     /// A connected socket that takes the container's terminal.
     pub console_socket: Option<i32>,
+    /// A connected socket that takes a pidfd of the process.
+    pub pidfd_socket: Option<i32>,
     /// The shared phase timeline.
     pub timeline: Option<i32>,
     /// The program that becomes the monitor.
@@ -43,7 +45,7 @@ pub const LIMIT: usize = 16 << 20;
 
 const MAGIC: [u8; 4] = *b"KSTG";
 /// Rises with every change of the types that travel.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const HEADER: usize = 8;
 
 /// The form of the body.

@@ -29,6 +29,34 @@ pub struct Monitoring {
     pub log: LogOptions,
     /// A socket that gets each change of the state as JSON.
     pub sync_socket: Option<Text>,
+    /// Where the container's standard streams lead.
+    pub streams: Streams,
+    /// Which process becomes the monitor.
+    pub residence: Residence,
+    /// The service manager's socket, which is told that the program runs (sd_notify(3)).
+    pub manager: Option<Text>,
+}
+
+/// Which process becomes the monitor of a container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Residence {
+    /// A daemon; the command returns.
+    #[default]
+    Daemon,
+    /// The command itself: its caller watches it.
+    Caller,
+}
+
+/// Where the standard streams of a container with a monitor lead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Streams {
+    /// To the monitor, which keeps a log and takes visitors.
+    #[default]
+    Monitor,
+    /// To where the caller's lead: a journal, say. The monitor sees nothing of it.
+    Caller,
 }
 
 /// Where and how the output of a container is kept.
@@ -81,6 +109,10 @@ pub struct Plan {
     pub without_process: bool,
     /// Where to write the container's pid, in decimal.
     pub pid_file: Option<Text>,
+    /// The service manager's socket that is told when the program is ready (sd_notify(3)); the
+    /// container writes to one of ours.
+    #[serde(default)]
+    pub notify_socket: Option<Text>,
     /// Score for the out-of-memory killer (proc_pid_oom_score_adj(5)).
     pub oom_score_adj: Option<i32>,
     /// The time namespace's clock offsets.
@@ -104,7 +136,7 @@ pub struct Plan {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostWork {
-    /// Id-mapped copies of mount trees; a [`Bind`] names one by its place in this list.
+    /// Copies of mount trees, id-mapped for the most part; a [`Bind`] names one by its place in this list.
     pub mapped: Vec<MappedTree>,
     /// Network devices to move.
     pub net_devices: Vec<NetDevice>,
@@ -116,7 +148,8 @@ pub struct HostWork {
     pub rdt: Option<Rdt>,
 }
 
-/// A copy of the mounts at a path, with other owners (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
+/// A copy of the mounts at a path, perhaps with other owners (mount_setattr(2),
+/// `MOUNT_ATTR_IDMAP`).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MappedTree {
     /// JSON pointer of what asked for it.
@@ -134,12 +167,12 @@ pub struct MappedTree {
 /// Which ids become which.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Mapping {
+    /// Every owner stays the same.
+    Same,
     /// Ranges of uids and of gids: the mount's, the source's, how many.
     Ranges(Vec<(u32, u32, u32)>, Vec<(u32, u32, u32)>),
     /// Those of an existing user namespace.
     Namespace(Text),
-    /// All are what they are.
-    Same,
 }
 
 /// A network device of the host for the container.

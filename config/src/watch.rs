@@ -37,8 +37,8 @@ pub struct Watch {
     pub poststart: Vec<Hook>,
     /// Our ends of its standard streams.
     pub stdio: Stdio,
-    /// Where to say that the monitor is ready: whoever wanted the container waits there.
-    pub caller: i32,
+    /// Where to say that the monitor is ready, if whoever wanted the container waits there.
+    pub caller: Option<i32>,
     /// What is asked for.
     pub monitoring: Monitoring,
     /// Where messages go.
@@ -59,4 +59,17 @@ pub enum Stdio {
     },
     /// By the other end of its terminal.
     Terminal(i32),
+    /// Not at all: they are its caller's.
+    Caller,
+}
+
+impl Stdio {
+    /// The descriptors, one perhaps several times.
+    pub const fn descriptors(self) -> [i32; 3] {
+        match self {
+            Self::Pipes { stdin, stdout, stderr } => [stdin, stdout, stderr],
+            Self::Terminal(terminal) => [terminal; 3],
+            Self::Caller => [0, 1, 2],
+        }
+    }
 }

@@ -84,7 +84,7 @@ pub unsafe extern "C" fn ks_container_start(
     error: *mut *mut ks_error,
 ) -> c_int {
     // SAFETY: the caller vouches for the pointers.
-    unsafe { report(error, || handle(container)?.open()?.start(&quiet())) }
+    unsafe { report(error, || handle(container)?.open()?.start(&quiet(), None)) }
 }
 
 /// Gives the state as JSON; see `kickstage.h`.

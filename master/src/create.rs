@@ -2,6 +2,7 @@
 
 use crate::cleanup::Existing;
 use crate::host_work::listener::{self, Agent};
+use crate::notify::{Main, Notify};
 use crate::store::StateDir;
 use crate::{foreground, host_work, resident};
 use alloc::format;
@@ -10,9 +11,11 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use kickstage_cgroups::Entrance;
 use kickstage_config::channel::{Channel, Inherited, Message};
+use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Plan, Supervision};
 use kickstage_config::state::{State, Status};
 use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
+use kickstage_starter::Child;
 use kickstage_sys::file::{self, Entry, Resolve};
 use kickstage_sys::{Errno, Fd, FdRef, signal, socket};
 
@@ -43,8 +46,16 @@ pub fn run(
     }
     let mut existing = Existing::new(StateDir::create(&plan.state_root, &plan.id)?);
     match make(assembly, console, None, kept, body, &mut existing) {
-        Ok(_) if plan.goal == Goal::Created || plan.supervision == Supervision::Foreign => Ok(0),
-        Ok(made) => foreground::attend(assembly, existing, made.terminal),
+        Ok(made) if plan.goal == Goal::Created || plan.supervision == Supervision::Foreign => {
+            if let (Some(notify), Some(child)) = (made.notify, &existing.child) {
+                let main = Main::Theirs(child.pid);
+                // it may take for ever, and nobody but us would be in our way
+                signal::unblock_all().during(Role::Master, "unblock signals")?;
+                notify.until_ready_or_warn(child.pidfd.borrow(), main, &assembly.report);
+            }
+            Ok(0)
+        }
+        Ok(made) => foreground::attend(assembly, existing, made.terminal, made.notify),
         Err(error) => {
             existing.undo(assembly);
             Err(error)
@@ -70,6 +81,8 @@ pub(crate) struct Made {
     pub(crate) channel: Channel,
     /// Our end of its terminal if we relay it.
     pub(crate) terminal: Option<Fd>,
+    /// Where it tells that it is ready.
+    pub(crate) notify: Option<Notify>,
 }
 
 /// As far as the plan's goal.
@@ -92,6 +105,9 @@ pub(crate) fn make(
     let (ours, theirs) = Channel::pair()?;
     let (console_socket, relay) = console_ends(console)?;
     let entrances = cgroups.entrances()?;
+    if plan.notify_socket.is_some() {
+        existing.state.make_notify_dir()?;
+    }
     let opened = host_work::open(&plan.host)?;
     if let Some(rdt) = &plan.host.rdt {
         existing.rdt = host_work::rdt::make(rdt)?;
@@ -138,12 +154,16 @@ pub(crate) fn make(
     if let Some(path) = &plan.pid_file {
         write_pid_file(path, pid)?;
     }
+    pass_pidfd(&assembly.descriptors, existing.child.as_ref(), "standard")?;
     existing.state.commit()?;
+    let mut notify = None;
     if plan.goal == Goal::Running {
+        // before the program can use it
+        notify = Notify::listen(&existing.state, plan.notify_socket.as_ref())?;
         start(assembly, &ours, &state)?;
     }
     let terminal = relay.as_ref().map(receive_terminal).transpose()?;
-    Ok(Made { channel: ours, terminal })
+    Ok(Made { channel: ours, terminal, notify })
 }
 
 /// Waits until only the program is missing; a listener is passed on meanwhile.
@@ -267,6 +287,18 @@ fn start(assembly: &Assembly, channel: &Channel, state: &State) -> Result<()> {
         assembly.report.line(Level::Warning, &error.to_string());
     });
     Ok(())
+}
+
+/// Gives whoever asked for it a descriptor of the process; in runc's words what process it is.
+pub(crate) fn pass_pidfd(
+    descriptors: &Descriptors,
+    child: Option<&Child>,
+    what: &str,
+) -> Result<()> {
+    let (Some(raw), Some(child)) = (descriptors.pidfd_socket, child) else { return Ok(()) };
+    let socket = Fd::inherit(raw).during(Role::Master, "inherit the pidfd socket")?;
+    socket::send(socket.borrow(), what.as_bytes(), Some(child.pidfd.borrow()))
+        .during(Role::Master, "send the pidfd")
 }
 
 /// Atomically: who waits for the file never reads half a number.

@@ -192,7 +192,7 @@ fn watch(assembly: &Assembly, pid: i32, cgroups: &[CgroupDir]) -> Watch {
         channel: None,
         poststart: plan.hooks.poststart.clone(),
         stdio: Stdio::Terminal(-1),
-        caller: -1,
+        caller: None,
         monitoring,
         report: assembly.report.clone(),
     }

@@ -1,7 +1,7 @@
 //! A further process in a running container.
 
 use crate::create::{
-    Console, blame, close_the_rest, console_ends, listening, receive_terminal, score,
+    Console, blame, close_the_rest, console_ends, listening, pass_pidfd, receive_terminal, score,
     write_pid_file,
 };
 use crate::foreground;
@@ -67,7 +67,7 @@ pub fn exec(
     if exec.detach {
         return Ok(0);
     }
-    let watched = foreground::watch(child.pidfd.borrow(), terminal);
+    let watched = foreground::watch(child.pidfd.borrow(), terminal, None, &exec.report);
     let exit = process::wait(child.pidfd.borrow()).during(Role::Master, "wait for the process")?;
     watched.map(|()| exit.status())
 }
@@ -102,6 +102,7 @@ fn begin(
     if let Some(path) = &exec.pid_file {
         write_pid_file(path, child.pid)?;
     }
+    pass_pidfd(&exec.descriptors, Some(child), "setns")?;
     relay.map(receive_terminal).transpose()
 }
 

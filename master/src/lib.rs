@@ -27,11 +27,14 @@ pub mod list;
 mod live_mounts;
 #[cfg(feature = "json")]
 pub mod monitor;
+mod notify;
 #[cfg(feature = "json")]
 mod pause;
 #[cfg(feature = "json")]
 mod processes;
 mod resident;
+#[cfg(feature = "json")]
+pub mod restored;
 #[cfg(feature = "json")]
 mod start;
 mod store;

@@ -9,14 +9,15 @@ use alloc::format;
 use core::ptr::null;
 use kickstage_config::channel::Inherited;
 use kickstage_config::handoff::{self, Form};
-use kickstage_config::plan::{Goal, Monitoring};
+use kickstage_config::plan::{Goal, Monitoring, Residence, Streams};
 use kickstage_config::watch::{Stdio, Watch};
 use kickstage_config::{Assembly, Context, Error, Result, Role};
 use kickstage_sys::process::{self, Forked, clone};
 use kickstage_sys::{Fd, file, socket};
 
 /// Makes the container in a daemon, and waits until its monitor is ready. Gives the exit status
-/// for the command; the daemon itself tells of its failures.
+/// for the command; the daemon itself tells of its failures. If the command is to be the monitor,
+/// this returns only the reason why there is no container.
 pub(crate) fn run(
     assembly: &Assembly,
     monitoring: &Monitoring,
@@ -24,6 +25,9 @@ pub(crate) fn run(
     kept: &[i32],
     body: impl FnOnce(Inherited) -> i32,
 ) -> Result<i32> {
+    if monitoring.residence == Residence::Caller {
+        return Err(stay(assembly, monitoring, console, kept, body, None));
+    }
     let (ours, theirs) = socket::pair().during(Role::Master, "make a socket pair")?;
     match process::fork(0, None).during(Role::Master, "become a daemon")? {
         Forked::Parent(..) => {
@@ -34,7 +38,7 @@ pub(crate) fn run(
         }
         Forked::Child => {
             drop(ours);
-            let error = stay(assembly, monitoring, console, kept, body, &theirs);
+            let error = stay(assembly, monitoring, console, kept, body, Some(&theirs));
             assembly.report.error(&error);
             process::exit(1)
         }
@@ -48,11 +52,13 @@ fn stay(
     console: &Console,
     kept: &[i32],
     body: impl FnOnce(Inherited) -> i32,
-    caller: &Fd,
+    caller: Option<&Fd>,
 ) -> Error {
     let plan = &assembly.plan;
     let begin = || {
-        process::new_session().during(Role::Master, "start a session")?;
+        if caller.is_some() {
+            process::new_session().during(Role::Master, "start a session")?;
+        }
         file::umask(0);
         Ok(Existing::new(StateDir::create(&plan.state_root, &plan.id)?))
     };
@@ -61,7 +67,10 @@ fn stay(
         Err(error) => return error,
     };
     let become_monitor = |existing: &mut Existing| -> Result<Error> {
-        let (ours, theirs) = streams(console)?;
+        let (ours, theirs) = match monitoring.streams {
+            Streams::Monitor => streams(console)?,
+            Streams::Caller => (None, None),
+        };
         let console = match console {
             Console::None => Console::None,
             _ => Console::Relay,
@@ -90,11 +99,12 @@ fn watch(
     existing: &Existing,
     made: &Made,
     ours: Option<&[Fd; 3]>,
-    caller: &Fd,
+    caller: Option<&Fd>,
 ) -> Watch {
     let plan = &assembly.plan;
     let child = existing.child.as_ref().expect("a container has been made");
     let stdio = match (ours, &made.terminal) {
+        _ if monitoring.streams == Streams::Caller => Stdio::Caller,
         (Some([stdin, stdout, stderr]), _) => {
             Stdio::Pipes { stdin: stdin.raw(), stdout: stdout.raw(), stderr: stderr.raw() }
         }
@@ -115,7 +125,7 @@ fn watch(
         channel: (plan.goal == Goal::Created).then(|| made.channel.socket().raw()),
         poststart: plan.hooks.poststart.clone(),
         stdio,
-        caller: caller.raw(),
+        caller: caller.map(Fd::raw),
         monitoring: monitoring.clone(),
         report: assembly.report.clone(),
     }
@@ -130,12 +140,10 @@ fn execute(watch: &Watch, assembly: &Assembly) -> Error {
     };
     let go = || -> Result<Error> {
         let handoff = handoff::seal(&Box::new(watch), Form::Compact)?;
-        let streams = match watch.stdio {
-            Stdio::Pipes { stdin, stdout, stderr } => [stdin, stdout, stderr],
-            Stdio::Terminal(terminal) => [terminal; 3],
-        };
-        let kept = [Some(watch.process), watch.channel, Some(watch.caller), watch.report.log_fd];
-        for raw in kept.into_iter().flatten().chain(streams).chain([handoff.raw()]) {
+        let kept = [Some(watch.process), watch.channel, watch.caller, watch.report.log_fd];
+        for raw in
+            kept.into_iter().flatten().chain(watch.stdio.descriptors()).chain([handoff.raw()])
+        {
             kickstage_sys::FdRef::of_raw(raw)
                 .keep_on_exec(true)
                 .during(Role::Master, "pass descriptors on")?;

@@ -21,6 +21,8 @@ const NEW: &CStr = c"new.json";
 pub(crate) const MONITOR: &CStr = c"monitor.json";
 pub(crate) const GATE: &CStr = c"gate";
 pub(crate) const RESULT: &CStr = c"result";
+/// A directory that the container sees, for its notification socket.
+const NOTIFY: &CStr = c"notify";
 
 /// Whether `id` can name a container: a file name of letters, digits and `_ + - .`, of at most
 /// 255 bytes, not `.` or `..`.
@@ -89,6 +91,24 @@ impl StateDir {
         both().during(Role::Master, "make the start gate")
     }
 
+    /// Makes the directory that shows the container its notification socket.
+    pub(crate) fn make_notify_dir(&self) -> Result<()> {
+        file::mkdir(self.dir.borrow(), NOTIFY, 0o755)
+            .during(Role::Master, "make the directory of the notification socket")
+    }
+
+    /// That directory, if the container has been given one.
+    pub(crate) fn notify_dir(&self) -> Result<Option<Fd>> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        match file::open(self.dir.borrow(), NOTIFY, flags, 0, Resolve::NoSymlinks) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Errno(libc::ENOENT)) => Ok(None),
+            Err(errno) => {
+                Err(errno).during(Role::Master, "open the directory of the notification socket")
+            }
+        }
+    }
+
     /// Stores the record of a container that is being made.
     pub(crate) fn write_creating(&self, record: &Record) -> Result<()> {
         self.write(record, NEW, CREATING)
@@ -134,11 +154,25 @@ impl StateDir {
     pub(crate) fn remove(&self) -> Result<()> {
         let remove = || {
             for name in file::entries(self.dir.borrow())? {
-                absent_is_fine(file::unlink(self.dir.borrow(), &name, Entry::File))?;
+                let gone = match file::unlink(self.dir.borrow(), &name, Entry::File) {
+                    Err(Errno(libc::EISDIR)) => self.remove_notify_dir(&name),
+                    other => other,
+                };
+                absent_is_fine(gone)?;
             }
             absent_is_fine(file::unlink(self.root.borrow(), &self.name, Entry::Directory))
         };
         remove().during_on(Role::Master, "remove the state directory of", &self.name)
+    }
+
+    /// The only directory in there.
+    fn remove_notify_dir(&self, name: &CStr) -> kickstage_sys::Result<()> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let dir = file::open(self.dir.borrow(), name, flags, 0, Resolve::NoSymlinks)?;
+        for name in file::entries(dir.borrow())? {
+            absent_is_fine(file::unlink(dir.borrow(), &name, Entry::File))?;
+        }
+        file::unlink(self.dir.borrow(), name, Entry::Directory)
     }
 
     #[cfg(feature = "json")]

@@ -186,7 +186,7 @@ fn a_damaged_container_is_listed_refused_and_deleted_by_force() {
         says_so(root.listed_status(id).unwrap_err());
         says_so(root.open(id).kill(libc::SIGTERM).unwrap_err().to_string());
         says_so(root.open(id).kill_all(libc::SIGTERM).unwrap_err().to_string());
-        says_so(root.open(id).start(&Report::default()).unwrap_err().to_string());
+        says_so(root.open(id).start(&Report::default(), None).unwrap_err().to_string());
         says_so(root.open(id).delete(Force::No, &Report::default()).unwrap_err().to_string());
         root.open(id).delete(Force::Yes, &Report::default()).unwrap();
     }
@@ -286,9 +286,9 @@ fn start_lets_the_program_run_once() {
     root.write("web", "state.json", &record("web", pid));
     assert_eq!(root.status("web"), Status::Created);
     let alone = nobody_forks();
-    root.open("web").start(&Report::default()).unwrap();
+    root.open("web").start(&Report::default(), None).unwrap();
     assert_eq!(root.status("web"), Status::Running);
     drop(alone);
-    let error = root.open("web").start(&Report::default()).unwrap_err().to_string();
+    let error = root.open("web").start(&Report::default(), None).unwrap_err().to_string();
     assert!(error.contains("cannot start a container that is running"), "{error}");
 }

@@ -5,7 +5,7 @@
 //! cgroups.
 
 use crate::text::invalid;
-use crate::{Bundle, Host, Judge, Request, process};
+use crate::{Bundle, Host, Judge, Request, Service, process};
 use kickstage_config::engine::{Common, EngineConfig, NAME, NO_FD, Stream};
 use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, HostWork, LogOptions, Monitoring, Supervision};
@@ -158,6 +158,7 @@ pub fn decide(common: &Common) -> Result<Assembly> {
             kept: 0,
         },
         sync_socket: optional("syncSocket", sync)?,
+        ..Monitoring::default()
     };
     let request = Request {
         id,
@@ -170,6 +171,7 @@ pub fn decide(common: &Common) -> Result<Assembly> {
         no_new_keyring: false,
         empty_process: engine.empty_process,
         preserve_fds: 0,
+        service: Service::default(),
         report: Report { command: "oci".into(), ..Report::default() },
         descriptors: Descriptors::default(),
         judge: Judge::strict(),

@@ -27,6 +27,7 @@ mod process;
 mod propagation;
 mod scheduling;
 pub mod seccomp;
+mod service;
 mod setup;
 pub mod support;
 mod sysctl;
@@ -40,6 +41,7 @@ pub use mount_options::mount_options;
 pub use namespaces::NAMESPACES;
 pub use oci_spec::runtime::Mount as MountEntry;
 pub use scheduling::{memory_flags, memory_modes};
+pub use service::Service;
 pub use support::Judge;
 
 use crate::text::invalid;
@@ -74,6 +76,8 @@ pub struct Request {
     pub empty_process: bool,
     /// How many descriptors from 3 on go to the program.
     pub preserve_fds: u32,
+    /// What a service manager has given to the caller.
+    pub service: Service,
     /// Where messages go.
     pub report: Report,
     /// Open descriptors for the roles to come.
@@ -160,18 +164,19 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
     }
     let namespaces = namespaces::decide(spec)?;
     let hooks = hooks::decide(spec)?;
-    let process = process::decide(
+    let mut process = process::decide(
         spec,
         process::Around {
             id: &request.id,
             new_keyring: !request.no_new_keyring,
-            preserve_fds: request.preserve_fds,
+            preserve_fds: request.preserve_fds.saturating_add(request.service.sockets),
             mount_console: namespaces.separates(clone::NEWNS),
             empty: request.empty_process,
             start_container: hooks.start_container.clone(),
         },
         judge,
     )?;
+    service::pass(request, &mut process)?;
     let cgroup = cgroup::plan(spec, request.id.as_str(), &host.cgroups, judge)?;
     let mut work = host_work::decide(spec, request, &namespaces)?;
     let setup = setup::decide(bundle, request, &namespaces, &host.cgroups, &cgroup, &mut work)?;
@@ -192,6 +197,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
         keep: request.keep,
         without_process: spec.process().is_none() && !request.empty_process,
         pid_file: request.pid_file.clone(),
+        notify_socket: request.service.notify_socket.clone(),
         oom_score_adj: process::oom_score_adj(spec)?,
         time_offsets: namespaces::time_offsets(spec, &namespaces)?,
         new_time_namespace: namespaces.new_time,

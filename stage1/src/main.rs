@@ -8,7 +8,7 @@
 use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::{Error, Report, Result, Role, Text};
-use kickstage_stage1::{Bundle, Host, Judge, Request};
+use kickstage_stage1::{Bundle, Host, Judge, Request, Service};
 use lexopt::prelude::{Long, ValueExt};
 use std::process::ExitCode;
 
@@ -53,6 +53,7 @@ fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
         no_new_keyring: false,
         empty_process: false,
         preserve_fds: 0,
+        service: Service::default(),
         report: Report { command: "run".into(), ..Report::default() },
         descriptors: Descriptors::default(),
         judge: Judge::strict(),
@@ -77,6 +78,8 @@ fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
             Long("no-pivot") => request.no_pivot = true,
             Long("no-new-keyring") => request.no_new_keyring = true,
             Long("empty-process") => request.empty_process = true,
+            Long("sockets") => request.service.sockets = parser.value()?.parse()?,
+            Long("notify-socket") => request.service.notify_socket = Some(text(&mut parser)?),
             Long("preserve-fds") => request.preserve_fds = parser.value()?.parse()?,
             Long("console-fd") => {
                 request.descriptors.console_socket = Some(parser.value()?.parse()?);

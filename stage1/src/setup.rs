@@ -3,7 +3,7 @@
 use crate::mounts::{Surroundings, Wanted};
 use crate::namespaces::Namespaces;
 use crate::text::{self, clean, invalid, texts};
-use crate::{Bundle, Request, cgroup, devices, process, propagation, sysctl};
+use crate::{Bundle, Request, cgroup, devices, process, propagation, service, sysctl};
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{AttributeChange, HostWork, Op, RootChange, Setup, Step};
 use kickstage_config::{Result, Text};
@@ -48,6 +48,8 @@ pub(crate) fn decide(
         label: process::label(&request.judge, "/linux/mountLabel", label, process::selinux_is_on)?,
     };
     let (dev, spread) = mounts(&around, work, &mut setup)?;
+    // above what config.json mounts on /run
+    setup.mounts.extend(service::show(request, namespaces, work)?);
     // a parameter may be one of a device that has yet to come
     let batch = if work.net_devices.is_empty() { &mut setup.early } else { &mut setup.mounts };
     kernel_values(spec, namespaces, batch)?;
@@ -158,7 +160,10 @@ fn close_later(wanted: &mut [Wanted]) -> Result<Vec<(usize, Step)>> {
         if tmpfs.is_tmpfs() && tmpfs.take_readonly() {
             let change = AttributeChange { set: attribute::RDONLY, clear: 0, recursive: false };
             let path = text::text(&tmpfs.key, &tmpfs.target)?;
-            let step = Step { key: tmpfs.key.clone(), op: Op::Attributes { path, changes: vec![change], propagation: Vec::new() } };
+            let step = Step {
+                key: tmpfs.key.clone(),
+                op: Op::Attributes { path, changes: vec![change], propagation: Vec::new() },
+            };
             closing.push((index + 1 + last, step));
         }
     }

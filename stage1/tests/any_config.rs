@@ -7,7 +7,7 @@ use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::{Assembly, Report, Text};
 use kickstage_stage1::cgroup::{CgroupHost, Hierarchy, Layout};
-use kickstage_stage1::{Bundle, Host, Judge, Request, Severity, check, prepare};
+use kickstage_stage1::{Bundle, Host, Judge, Request, Service, Severity, check, prepare};
 use oci_spec::runtime::Spec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ fn request(judge: Judge) -> Request {
         no_new_keyring: false,
         empty_process: false,
         preserve_fds: 0,
+        service: Service::default(),
         report: Report::default(),
         descriptors: Descriptors::default(),
         judge,

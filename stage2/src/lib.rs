@@ -115,6 +115,7 @@ fn prepare(
     helpers.set_up(&plan.setup.enter)?;
     helpers.set_up_done()?;
 
+    stdio::open_own_null()?;
     if let Some(console) = spec.console {
         console::open(console, inherited.console_socket.take())?;
     }

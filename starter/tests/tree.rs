@@ -1,9 +1,9 @@
 //! Processes in new namespaces. In a user namespace of one's own none of it needs root.
 
+use kickstage_config::Text;
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{Goal, Hooks, HostWork, Plan, Setup, Supervision};
 use kickstage_config::starter::{IdMap, IdMapping, KernelPath, NamespaceFlags, StarterConfig};
-use kickstage_config::Text;
 use kickstage_starter::spawn;
 use kickstage_sys::process::{self, Exit};
 use std::sync::{Mutex, PoisonError};

@@ -57,6 +57,43 @@ pub fn listen(path: &[u8]) -> Result<Fd> {
     }
 }
 
+/// A socket for datagrams at `path`, which must not exist, to which everybody may send whom the
+/// umask does not stop; receiving from it never waits (bind(2)).
+pub fn receiver(path: &[u8]) -> Result<Fd> {
+    let (address, length) = address(path)?;
+    let socket = datagrams()?;
+    // SAFETY: the address is initialised, `length` covers its path.
+    unsafe {
+        // the file gets the mode of the socket
+        check(i64::from(libc::fchmod(socket.raw(), 0o777)))?;
+        check(i64::from(libc::bind(socket.raw(), (&raw const address).cast(), length)))?;
+    }
+    Ok(socket)
+}
+
+/// A socket that sends datagrams to `path`, or where it begins with `@` to an abstract name.
+/// Sending never waits.
+pub fn sender(path: &[u8]) -> Result<Fd> {
+    let (mut address, mut length) = address(path)?;
+    if path.first() == Some(&b'@') {
+        // unix(7): the name begins with a NUL, and ends where the length says
+        address.sun_path[0] = 0;
+        length -= 1;
+    }
+    let socket = datagrams()?;
+    // SAFETY: the address is initialised, `length` covers its path.
+    check(i64::from(unsafe { libc::connect(socket.raw(), (&raw const address).cast(), length) }))?;
+    Ok(socket)
+}
+
+fn datagrams() -> Result<Fd> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the result is a new descriptor.
+    unsafe {
+        check(i64::from(libc::socket(libc::AF_UNIX, kind, 0))).map(|fd| Fd::from_raw(fd as i32))
+    }
+}
+
 /// The next connection, on which nothing waits; `None` when there is none (accept4(2)).
 pub fn accept(listener: FdRef<'_>) -> Result<Option<Fd>> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;

@@ -5,6 +5,7 @@
 
 pub mod attack;
 pub mod bundle;
+pub mod passed;
 pub mod running;
 pub mod runtime;
 pub mod world;

@@ -56,6 +56,8 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         decided.process.console.is_some(),
         parsed.is_on("detach"),
     )?;
+    let pidfd = parsed.path("pidfd-socket")?;
+    let pidfd = pidfd.map(|path| launch::connect_pidfd(path.as_str().as_ref())).transpose()?;
     Role::Stage1.mark("exec decided");
     let exec = Exec {
         container: process.raw(),
@@ -71,6 +73,7 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         report: global.report.clone(),
         descriptors: Descriptors {
             console_socket: console.as_ref().map(Fd::raw),
+            pidfd_socket: pidfd.as_ref().map(Fd::raw),
             timeline: timeline.descriptor(),
             monitor: None,
         },
@@ -79,8 +82,8 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
     let program = kickstage_embed::sealed_from_program()?;
     Role::Cli.mark("image sealed");
     let log = global.report.log_fd.map(FdRef::of_raw);
-    let console = console.as_ref().map(Fd::borrow);
-    let kept = [Some(handoff.borrow()), console, log, Some(process.borrow())];
+    let [console, pidfd] = [&console, &pidfd].map(|fd| fd.as_ref().map(Fd::borrow));
+    let kept = [Some(handoff.borrow()), console, pidfd, log, Some(process.borrow())];
     timeline.around(|| launch::execute(&program, &handoff, &kept))
 }
 

@@ -3,13 +3,14 @@
 use crate::timeline::Timeline;
 use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
-use kickstage_config::plan::{Goal, Monitoring, Supervision};
+use kickstage_config::plan::{Goal, Monitoring, Residence, Streams, Supervision};
 use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
 use kickstage_master::attach::Input;
 use kickstage_master::container::Container;
 use kickstage_master::delete::Force;
 use kickstage_master::name_is_valid;
-use kickstage_stage1::{Bundle, Finding, Host, Judge, Request};
+use kickstage_stage1::cgroup::Layout;
+use kickstage_stage1::{Bundle, Finding, Host, Judge, Request, Service};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
 use std::ffi::CString;
@@ -39,10 +40,14 @@ pub(crate) struct LaunchOptions {
     pub(crate) bundle: Option<PathBuf>,
     /// A socket that takes the other end of the terminal.
     pub(crate) console_socket: Option<PathBuf>,
+    /// A socket that takes a pidfd.
+    pub(crate) pidfd_socket: Option<PathBuf>,
     /// Where to write the pid.
     pub(crate) pid_file: Option<PathBuf>,
     /// Descriptors from 3 on that the program keeps.
     pub(crate) preserve_fds: u32,
+    /// What a service manager has given us.
+    pub(crate) service: Service,
     /// Not pivot_root.
     pub(crate) no_pivot: bool,
     /// Not a new session keyring.
@@ -55,6 +60,8 @@ pub(crate) struct LaunchOptions {
     pub(crate) keep: bool,
     /// `run`: every role as a program of its own.
     pub(crate) standalone: bool,
+    /// `run`: the container's cgroup is to be below the service's.
+    pub(crate) split_cgroup: bool,
     /// Whether a monitor of ours stays; if nothing is said, only with `run --detach`.
     pub(crate) monitor: Option<bool>,
     /// What it is asked for.
@@ -63,8 +70,14 @@ pub(crate) struct LaunchOptions {
 
 impl LaunchOptions {
     /// `run --detach` is ours alone, unless somebody else takes the terminal.
+    /// The command becomes the monitor.
+    pub(super) fn stays(&self) -> bool {
+        self.monitoring.residence == Residence::Caller
+    }
+
     fn wants_monitor(&self) -> bool {
-        let by_default = self.detach && self.console_socket.is_none() && !self.standalone;
+        let by_default =
+            self.stays() || self.detach && self.console_socket.is_none() && !self.standalone;
         self.monitor.unwrap_or(by_default)
     }
 
@@ -84,16 +97,44 @@ pub(crate) fn create(global: &Global, options: &LaunchOptions) -> Result<i32> {
 /// `kickstage run`.
 pub(crate) fn run(global: &Global, options: &LaunchOptions) -> Result<i32> {
     let bundle = open_bundle(options)?;
+    if options.split_cgroup {
+        split_cgroup()?;
+    }
     match (options.wants_monitor(), options.detach) {
+        (true, _) if options.stays() => {
+            launch(global, options, &bundle, Goal::Running, options.resident())
+        }
+        (true, true) if options.service.notify_socket.is_some() => {
+            announced(global, options, &bundle)
+        }
         (true, true) => launch(global, options, &bundle, Goal::Running, options.resident()),
+        (true, false) if options.monitoring.streams == Streams::Caller => {
+            Err(Error::new(Role::Cli, "run in the foreground")
+                .because("--log-driver=passthrough leaves nothing for a visitor to see")
+                .remedy("add --detach or --stay, or do without --monitor"))
+        }
         (true, false) => attached(global, options, &bundle),
         (false, true) => launch(global, options, &bundle, Goal::Running, Supervision::Foreign),
         (false, false) => launch(global, options, &bundle, Goal::Running, Supervision::Foreground),
     }
 }
 
-/// A monitored container with us as its first visitor, who has come before anything is said.
-fn attached(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result<i32> {
+/// Before anything is decided: the container's cgroup is relative to ours. On v1 it is inside of
+/// ours anyway.
+fn split_cgroup() -> Result<()> {
+    match Host::read()?.cgroups.layout {
+        Layout::Unified { own } => kickstage_cgroups::split(&text("our control group", &own)?),
+        Layout::None | Layout::Legacy { .. } => Ok(()),
+    }
+}
+
+/// A monitored container that waits for start, made by a child of ours, for we have more to do;
+/// or the exit status to give, where the child has told why there is none.
+fn created(
+    global: &Global,
+    options: &LaunchOptions,
+    bundle: &Bundle,
+) -> Result<std::result::Result<Container, i32>> {
     let forked = process::fork(0, None).during(Role::Cli, "fork")?;
     let Forked::Parent(_, child) = forked else {
         let launched = launch(global, options, bundle, Goal::Created, options.resident());
@@ -106,12 +147,35 @@ fn attached(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result
     let made = process::wait(child.borrow()).during(Role::Cli, "wait for the container")?;
     if made != Exit::Code(0) {
         // the reason has been told
-        return Ok(made.status());
+        return Ok(Err(made.status()));
     }
     let id = text("the container's name", &options.id)?;
-    let container = Container::open(&absolute(&global.root)?, &id)?;
+    Container::open(&absolute(&global.root)?, &id).map(Ok)
+}
+
+/// A monitored container, of which the service manager that waits for us is told that it is ready.
+fn announced(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result<i32> {
+    let container = match created(global, options, bundle)? {
+        Ok(container) => container,
+        Err(status) => return Ok(status),
+    };
+    let started = container.start(&global.report, options.service.notify_socket.as_ref());
+    if let Err(error) = started {
+        container.delete(Force::Yes, &global.report)?;
+        return Err(error);
+    }
+    Ok(0)
+}
+
+/// A monitored container with us as its first visitor, who has come before anything is said.
+fn attached(global: &Global, options: &LaunchOptions, bundle: &Bundle) -> Result<i32> {
+    let container = match created(global, options, bundle)? {
+        Ok(container) => container,
+        Err(status) => return Ok(status),
+    };
     let ended = container.visit().and_then(|visit| {
-        container.start(&global.report)?;
+        // what it prints before it is ready waits in our visit
+        container.start(&global.report, options.service.notify_socket.as_ref())?;
         container.attend(visit, Input::Ours)
     });
     if matches!(ended, Ok(None)) {
@@ -140,8 +204,18 @@ pub(crate) fn try_it(global: &Global, command: &[String]) -> Result<i32> {
 
 /// `kickstage plan`: what `run` would do.
 pub(crate) fn plan(global: &Global, options: &LaunchOptions) -> Result<Assembly> {
+    decide(global, options, Goal::Running, Supervision::Foreground)
+}
+
+/// Reads the bundle, goes there, and decides.
+pub(super) fn decide(
+    global: &Global,
+    options: &LaunchOptions,
+    goal: Goal,
+    supervision: Supervision,
+) -> Result<Assembly> {
     let bundle = open_bundle(options)?;
-    let request = request(global, options, Goal::Running, Supervision::Foreground)?;
+    let request = request(global, options, goal, supervision)?;
     kickstage_stage1::prepare(&bundle, &request, &Host::read()?)
 }
 
@@ -170,7 +244,7 @@ fn launch(
     goal: Goal,
     supervision: Supervision,
 ) -> Result<i32> {
-    check_preserved(options.preserve_fds)?;
+    check_preserved(options.service.sockets.saturating_add(options.preserve_fds))?;
     global.timeline.start()?;
     let mut request = request(global, options, goal, supervision.clone())?;
     let process = bundle.spec.process().as_ref();
@@ -183,13 +257,22 @@ fn launch(
              --monitor excludes --console-socket and --standalone",
         ));
     }
+    if resident && options.monitoring.streams == Streams::Caller {
+        check_passthrough(options, terminal)?;
+    }
     let console = console_socket(socket.as_ref(), terminal, supervision == Supervision::Foreign)?;
+    if options.standalone && options.pidfd_socket.is_some() {
+        return Err(Error::new(Role::Cli, "run standalone programs")
+            .because("--standalone excludes --pidfd-socket"));
+    }
     if options.standalone {
         return crate::standalone::run(global, options, console.as_ref());
     }
+    let pidfd = options.pidfd_socket.as_deref().map(connect_pidfd).transpose()?;
     let monitor = resident.then(own_program).transpose()?;
     request.descriptors = Descriptors {
         console_socket: console.as_ref().map(Fd::raw),
+        pidfd_socket: pidfd.as_ref().map(Fd::raw),
         timeline: global.timeline.descriptor(),
         monitor: monitor.as_ref().map(Fd::raw),
     };
@@ -202,9 +285,23 @@ fn launch(
     let program = kickstage_embed::sealed_from_program()?;
     Role::Cli.mark("image sealed");
     let log = global.report.log_fd.map(FdRef::of_raw);
-    let [console, monitor] = [&console, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));
-    let kept = [Some(handoff.borrow()), console, log, monitor];
+    let [console, pidfd, monitor] =
+        [&console, &pidfd, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));
+    let kept = [Some(handoff.borrow()), console, pidfd, log, monitor];
     global.timeline.around(|| execute(&program, &handoff, &kept))
+}
+
+/// Streams that are the caller's are nobody else's.
+fn check_passthrough(options: &LaunchOptions, terminal: bool) -> Result<()> {
+    let refused = |cause: &str| {
+        Err(Error::new(Role::Cli, "pass the streams through")
+            .because(format!("--log-driver=passthrough excludes {cause}")))
+    };
+    match options.monitoring.log.path {
+        _ if terminal => refused("process.terminal"),
+        Some(_) => refused("--log-path"),
+        None => Ok(()),
+    }
 }
 
 /// What becomes the monitor: this very program, whatever has happened to its file since.
@@ -234,6 +331,7 @@ fn request(
         no_new_keyring: options.no_new_keyring,
         empty_process: options.empty_process,
         preserve_fds: options.preserve_fds,
+        service: options.service.clone(),
         report: global.report.clone(),
         descriptors: Descriptors::default(),
         judge: global.judge.clone(),
@@ -279,6 +377,12 @@ pub(super) fn console_socket(
 
 fn connect(path: &Text) -> Result<Fd> {
     socket::connect(path.to_bytes()).during_on(Role::Cli, "connect to console socket", path)
+}
+
+/// As soon as it can be, so that a wrong one costs nothing.
+pub(super) fn connect_pidfd(path: &Path) -> Result<Fd> {
+    let path = absolute(path)?;
+    socket::connect(path.to_bytes()).during_on(Role::Cli, "connect to pidfd socket", path)
 }
 
 /// The caller must have opened what it wants to be kept: else one of our own descriptors could

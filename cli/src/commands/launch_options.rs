@@ -3,9 +3,14 @@
 use super::launch::{self, LaunchOptions};
 use crate::arguments::Parsed;
 use crate::global::Global;
+use crate::service;
 use crate::timeline::Timeline;
-use kickstage_config::plan::{LogOptions, Monitoring};
+use kickstage_config::plan::{LogOptions, Monitoring, Residence, Streams};
 use kickstage_config::{Error, Result, Role};
+use kickstage_stage1::Service;
+
+/// The log driver that is none.
+const PASSTHROUGH: &str = "passthrough";
 
 /// Paths are made absolute here, before anything changes the working directory.
 pub(super) fn options(parsed: &Parsed) -> Result<LaunchOptions> {
@@ -15,13 +20,16 @@ pub(super) fn options(parsed: &Parsed) -> Result<LaunchOptions> {
         bundle: path("bundle")?,
         console_socket: path("console-socket")?,
         pid_file: path("pid-file")?,
+        pidfd_socket: path("pidfd-socket")?,
         preserve_fds: parsed.number("preserve-fds"),
+        service: Service::default(),
         no_pivot: parsed.is_on("no-pivot"),
         no_new_keyring: parsed.is_on("no-new-keyring"),
         empty_process: parsed.is_on("empty-process"),
         detach: parsed.is_on("detach"),
         keep: parsed.is_on("keep"),
         standalone: parsed.is_on("standalone"),
+        split_cgroup: parsed.is_on("split-cgroup"),
         monitor: parsed.text("monitor").map(|text| text == "true"),
         monitoring: monitoring(parsed)?,
     })
@@ -38,6 +46,9 @@ fn monitoring(parsed: &Parsed) -> Result<Monitoring> {
             kept: parsed.number("log-files"),
         },
         sync_socket: parsed.path("sync-socket")?,
+        streams: if format == PASSTHROUGH { Streams::Caller } else { Streams::Monitor },
+        residence: if parsed.is_on("stay") { Residence::Caller } else { Residence::Daemon },
+        manager: None,
     })
 }
 
@@ -75,14 +86,27 @@ pub(super) fn launching(global: &Global) -> Result<launch::Global> {
     })
 }
 
+/// With what a service manager has given us for the program.
+fn served(parsed: &Parsed) -> Result<LaunchOptions> {
+    let mut options = LaunchOptions { service: service::given()?, ..options(parsed)? };
+    if options.stays() {
+        if options.detach || options.monitor == Some(false) {
+            return Err(Error::new(Role::Cli, "parse arguments")
+                .because("--stay excludes --detach and --monitor=false"));
+        }
+        options.monitoring.manager = options.service.notify_socket.take();
+    }
+    Ok(options)
+}
+
 /// `kickstage create [FLAGS] ID`
 pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<i32> {
-    launch::create(&launching(global)?, &options(parsed)?)
+    launch::create(&launching(global)?, &served(parsed)?)
 }
 
 /// `kickstage run [FLAGS] ID`
 pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
-    launch::run(&launching(global)?, &options(parsed)?)
+    launch::run(&launching(global)?, &served(parsed)?)
 }
 
 /// `kickstage try [COMMAND]`
@@ -121,6 +145,20 @@ mod tests {
         let options = parsed("run --detach --keep --standalone --no-pivot=false web");
         assert!(options.detach && options.keep && options.standalone);
         assert!(!options.no_pivot && !options.no_new_keyring);
+    }
+
+    #[test]
+    fn who_stays_is_a_monitor_and_does_not_leave_one_behind() {
+        let staying = |line: &str| {
+            let mut arguments = Arguments::default();
+            arguments.parse(line.split_ascii_whitespace().map(Into::into)).unwrap();
+            served(&arguments.own)
+        };
+        let options = staying("run --stay --log-driver passthrough web").unwrap();
+        assert!(options.stays() && options.monitoring.streams == Streams::Caller);
+        for refused in ["run --stay --detach web", "run --stay --monitor=false web"] {
+            assert!(staying(refused).unwrap_err().to_string().contains("--stay excludes"));
+        }
     }
 
     #[test]

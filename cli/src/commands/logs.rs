@@ -4,6 +4,7 @@ use crate::arguments::Parsed;
 use crate::global::Global;
 use crate::logs::{Asked, Files, show};
 use kickstage_config::{Context, Error, Level, Result, Role, Timestamp};
+use kickstage_master::monitor::NO_LOG;
 use kickstage_sys::poll::{Wait, poll};
 use kickstage_sys::{Fd, FdRef};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -17,6 +18,13 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
             .because("the container has no monitor, so nobody keeps a log")
             .remedy("create it with --monitor, or run it with --detach")
     })?;
+    if monitored.log_path.as_str() == NO_LOG {
+        return Err(Error::new(Role::Cli, "logs")
+            .because(
+                "the container's output goes to its caller's streams (--log-driver passthrough)",
+            )
+            .remedy("see journalctl, if a service of systemd made it"));
+    }
     let asked = Asked {
         format: monitored.log_format,
         since: parsed.text("since").map(since).transpose()?,

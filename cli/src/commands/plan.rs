@@ -139,8 +139,8 @@ fn host_work(text: &mut Lines, work: &HostWork) {
             Mapping::Ranges(uids, gids) => {
                 format!("{}, {} ranges of uids, {} of gids", tree.source, uids.len(), gids.len())
             }
-            Mapping::Namespace(path) => format!("{} as {path}", tree.source),
             Mapping::Same => tree.source.to_string(),
+            Mapping::Namespace(path) => format!("{} as {path}", tree.source),
         };
         text.line("map ids", &how, &tree.key);
     }

@@ -71,6 +71,13 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
         default: "cgroupfs",
     },
     Flag {
+        name: "criu",
+        short: None,
+        value: Value::Text("PROGRAM"),
+        help: "The program that checkpoint and restore have do their work.",
+        default: "criu in $PATH",
+    },
+    Flag {
         name: "rootless",
         short: None,
         value: Value::Choice("WHEN", &["auto", "true", "false"]),
@@ -126,6 +133,14 @@ pub(super) const PID_FILE: Flag = Flag {
     default: "",
 };
 
+pub(super) const PIDFD_SOCKET: Flag = Flag {
+    name: "pidfd-socket",
+    short: None,
+    value: Value::File("SOCKET"),
+    help: "Send a descriptor of the process (pidfd_open(2)) to this UNIX socket.",
+    default: "",
+};
+
 pub(super) const PRESERVE_FDS: Flag = Flag {
     name: "preserve-fds",
     short: None,
@@ -154,9 +169,29 @@ pub(super) const LOG_PATH: Flag = Flag {
 pub(super) const LOG_DRIVER: Flag = Flag {
     name: "log-driver",
     short: None,
-    value: Value::Choice("FORMAT", &["kubernetes", "json", "basic"]),
-    help: "Monitor: form of the lines in that log.",
+    value: Value::Choice("FORMAT", &["kubernetes", "json", "basic", "passthrough"]),
+    help: "Monitor: form of the lines in that log. passthrough: there is none; input and output of \
+           the container are the caller's, a journal's for instance.",
     default: "kubernetes",
+};
+
+pub(super) const STAY: Flag = Flag {
+    name: "stay",
+    short: None,
+    value: Value::Switch,
+    help: "Become the monitor, instead of leaving one behind: for a service manager, which watches \
+           this very process. It is told at $NOTIFY_SOCKET when the program runs (sd_notify(3)).",
+    default: "",
+};
+
+pub(super) const SPLIT_CGROUP: Flag = Flag {
+    name: "split-cgroup",
+    short: None,
+    value: Value::Switch,
+    help: "In a service with Delegate=yes: leave its control group (v2) to the container, and move \
+           ourselves into a child, supervisor. A relative cgroupsPath is then below the service's, \
+           and so are all its limits.",
+    default: "",
 };
 
 pub(super) const LOG_SIZE_MAX: Flag = text(
@@ -201,7 +236,7 @@ pub(super) const NO_NEW_KEYRING: Flag = Flag {
     default: "",
 };
 
-const fn text(
+pub(super) const fn text(
     name: &'static str,
     short: Option<char>,
     of: &'static str,
@@ -210,7 +245,7 @@ const fn text(
     Flag { name, short, value: Value::Text(of), help, default: "" }
 }
 
-const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Flag {
+pub(super) const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Flag {
     Flag { name, short, value: Value::Switch, help, default: "" }
 }
 
@@ -242,6 +277,7 @@ pub(super) const EXEC_FLAGS: &[Flag] = &[
     switch("ignore-paused", None, "Also in a paused container: it then runs after resume."),
     PID_FILE,
     CONSOLE_SOCKET,
+    PIDFD_SOCKET,
     PRESERVE_FDS,
     NO_NEW_KEYRING,
     switch("no-subreaper", None, "Accepted for runc's sake: kickstage never adopts orphans."),
@@ -268,7 +304,12 @@ pub(super) const UPDATE_FLAGS: &[Flag] = &[
     text("cpuset-cpus", None, "LIST", "The processors, such as 0-3,7."),
     text("cpuset-mems", None, "LIST", "The memory nodes."),
     text("pids-limit", None, "N", "How many processes and threads; -1 for no limit."),
-    text("blkio-weight", None, "N", "Share of block I/O; refused in this version."),
+    text(
+        "blkio-weight",
+        None,
+        "N",
+        "Share of block I/O beside others, 10 to 1000; needs the I/O scheduler BFQ.",
+    ),
     text("l3-cache-schema", None, "SCHEMA", "The line L3 of its class of service (resctrl)."),
     text("mem-bw-schema", None, "SCHEMA", "The line MB of its class of service (resctrl)."),
 ];

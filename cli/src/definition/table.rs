@@ -1,16 +1,17 @@
 //! The table of commands.
 
+use super::criu_flags::{CHECKPOINT_FLAGS, RESTORE_FLAGS};
 use super::flags::{
     ATTACH_FLAGS, BUNDLE, CONSOLE_SOCKET, EMPTY_PROCESS, EVENTS_FLAGS, EXEC_FLAGS, FORMAT,
     LOG_DRIVER, LOG_FILES, LOG_PATH, LOG_SIZE_MAX, LOGS_FLAGS, MONITOR, NO_NEW_KEYRING, NO_PIVOT,
-    PID_FILE, PRESERVE_FDS, SYNC_SOCKET, UPDATE_FLAGS,
+    PID_FILE, PIDFD_SOCKET, PRESERVE_FDS, SPLIT_CGROUP, STAY, SYNC_SOCKET, UPDATE_FLAGS,
 };
 use super::{Argument, Command, Count, Example, Flag, Group, Kind, Value};
 use crate::commands::launch_options::{create, run, try_it};
 use crate::commands::pause::{pause, resume};
 use crate::commands::{
-    attach, check, delete, events, exec, features, generate_docs, help, kill, list, logs, monitor,
-    mounts, plan, ps, spec, start, state, update, wait,
+    attach, check, checkpoint, delete, events, exec, features, generate_docs, help, kill, list,
+    logs, monitor, mounts, plan, ps, restore, spec, start, state, update, wait,
 };
 
 const ID: Argument = Argument {
@@ -60,6 +61,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             },
             PID_FILE,
             CONSOLE_SOCKET,
+            PIDFD_SOCKET,
             PRESERVE_FDS,
             Flag {
                 name: "no-subreaper",
@@ -77,6 +79,8 @@ pub(crate) static COMMANDS: &[Command] = &[
             LOG_SIZE_MAX,
             LOG_FILES,
             SYNC_SOCKET,
+            STAY,
+            SPLIT_CGROUP,
             Flag {
                 name: "standalone",
                 short: None,
@@ -132,6 +136,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             BUNDLE,
             PID_FILE,
             CONSOLE_SOCKET,
+            PIDFD_SOCKET,
             PRESERVE_FDS,
             NO_PIVOT,
             NO_NEW_KEYRING,
@@ -153,7 +158,9 @@ pub(crate) static COMMANDS: &[Command] = &[
         name: "start",
         group: Group::Life,
         summary: "execute the program of a created container",
-        description: "Returns when the program runs, or fails with the reason why it does not.",
+        description: "Returns when the program runs, or fails with the reason why it does not.\n\n\
+            If $NOTIFY_SOCKET was set at create and is set now, it waits until the program says \
+            that it is ready, and tells the service manager so, and its pid (sd_notify(3)).",
         arguments: &[ID],
         flags: &[],
         examples: &[Example { purpose: "Start it", line: "kickstage start web" }],
@@ -352,6 +359,44 @@ pub(crate) static COMMANDS: &[Command] = &[
             },
         ],
         run: mounts::run,
+    },
+    Command {
+        name: "checkpoint",
+        group: Group::Life,
+        summary: "save a running container to a directory",
+        description: "Has CRIU write down all processes of the container and end them, then \
+            deletes the container. What it cannot save is said before anything happens, or by \
+            CRIU, whose log stays in --work-path. Needs root and the package criu.",
+        arguments: &[ID],
+        flags: CHECKPOINT_FLAGS,
+        examples: &[
+            Example {
+                purpose: "Save it, and let it go on where it was",
+                line: "kickstage checkpoint --image-path /srv/web.images web && kickstage restore \
+                       -d -b /srv/web --image-path /srv/web.images web",
+            },
+            Example {
+                purpose: "Save it for the bad day",
+                line: "kickstage checkpoint --leave-running --image-path /srv/web.images web",
+            },
+        ],
+        run: checkpoint::run,
+    },
+    Command {
+        name: "restore",
+        group: Group::Life,
+        summary: "make a container out of what checkpoint has saved",
+        description: "Control groups, mounts from outside and hooks (prestart, createRuntime) \
+            are those of config.json in the bundle, which may have changed since; processes, and \
+            all that is inside, are those of the images. Without --detach it stands in front of \
+            the container as run does.",
+        arguments: &[NEW_ID],
+        flags: RESTORE_FLAGS,
+        examples: &[Example {
+            purpose: "Let it go on in the background",
+            line: "kickstage restore -d -b /srv/web --image-path /srv/web.images web",
+        }],
+        run: restore::run,
     },
     Command {
         name: "delete",

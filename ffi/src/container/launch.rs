@@ -8,7 +8,7 @@ use kickstage_config::state::Status;
 use kickstage_config::{Context, Error, LineFormat, Report, Result, Role, Text};
 use kickstage_master::container::Container;
 use kickstage_stage1::exec::with_state;
-use kickstage_stage1::{Bundle, Host, Judge, Request};
+use kickstage_stage1::{Bundle, Host, Judge, Request, Service};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, image};
 use serde::Deserialize;
@@ -33,6 +33,7 @@ pub(super) fn create(asked: &Create) -> Result<()> {
         no_new_keyring: false,
         empty_process: false,
         preserve_fds: asked.preserve_fds,
+        service: Service::default(),
         report: log.report.clone(),
         descriptors: Descriptors { console_socket: asked.console_socket, ..Descriptors::default() },
         judge: Judge::strict(),

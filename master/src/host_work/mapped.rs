@@ -1,12 +1,12 @@
-//! Copies of mount trees, with other owners where that is wanted: the copy can be mapped only by who has power over the file
-//! system, which a container's user namespace has not.
+//! Mount trees that only the host can copy: with other owners, which takes power over the file
+//! system that a container's user namespace has not, or from where it may not go.
 
 use kickstage_config::plan::{MappedTree, Mapping};
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::mount::{self, Attributes, Depth, attribute};
 use kickstage_sys::{Errno, Fd, file};
 
-/// A detached copy (open_tree(2)), its ids mapped (mount_setattr(2), Linux 5.12).
+/// A detached copy, with mapped ids if asked for (mount_setattr(2), Linux 5.12).
 pub fn tree(wanted: &MappedTree) -> Result<Fd> {
     make(wanted).map_err(|error| error.at(&wanted.key))
 }

@@ -71,9 +71,10 @@ fn restrict_paths(needs: &Needs<'_>) -> core::result::Result<(), RulesetError> {
     let cgroup = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::WriteFile;
     let mut rules = vec![
         (needs.dir.to_string(), own),
-        (parent(needs.log), own),
         (needs.state_root.to_string(), AccessFs::ReadDir.into()),
     ];
+    let log = Some(needs.log).filter(|log| log.as_str() != super::NO_LOG);
+    rules.extend(log.map(|log| (parent(log), own)));
     rules.extend(needs.pid_file.map(|path| (parent(path), AccessFs::RemoveFile.into())));
     for dir in needs.cgroups {
         let path = alloc::format!("{}{}", dir.mount, dir.path);

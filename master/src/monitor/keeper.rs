@@ -1,7 +1,8 @@
 //! Who keeps what a monitor knows, and what it is told from outside.
 
-use super::tell_ready;
+use super::{let_go_of_streams, tell_ready};
 use crate::container::Container;
+use crate::notify::Main;
 use alloc::format;
 use alloc::string::{String, ToString};
 use kickstage_config::channel::{Channel, Message};
@@ -58,11 +59,12 @@ pub struct StateKeeper {
     channel: Option<Channel>,
     released: bool,
     sync_socket: Option<Text>,
+    manager: Option<Text>,
     report: Report,
 }
 
 impl StateKeeper {
-    pub(super) fn new(watch: &Watch, caller: Fd, channel: Option<Fd>) -> Result<Self> {
+    pub(super) fn new(watch: &Watch, caller: Option<Fd>, channel: Option<Fd>) -> Result<Self> {
         let path = format!("{}/{}", watch.state_root, watch.id);
         let own = Text::new(path.clone()).expect("made of Texts, which have no NUL");
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
@@ -77,10 +79,11 @@ impl StateKeeper {
             root: watch.state_root.clone(),
             id: watch.id.clone(),
             state,
-            caller: Some(caller),
+            caller,
             channel: channel.map(Channel::new),
             released: false,
             sync_socket: watch.monitoring.sync_socket.clone(),
+            manager: watch.monitoring.manager.clone(),
             report: watch.report.clone(),
         })
     }
@@ -101,7 +104,7 @@ impl Keeper for StateKeeper {
     }
 
     fn ready(&mut self) -> Result<()> {
-        self.caller.take().as_ref().map_or(Ok(()), tell_ready)
+        self.caller.take().as_ref().map_or_else(let_go_of_streams, tell_ready)
     }
 
     fn channel(&self) -> Option<FdRef<'_>> {
@@ -126,7 +129,7 @@ impl Keeper for StateKeeper {
     }
 
     fn start(&mut self) -> Result<()> {
-        Container::open(&self.root, &self.id)?.start(&self.report)
+        Container::open(&self.root, &self.id)?.start(&self.report, None)
     }
 
     fn pause(&mut self) -> Result<()> {
@@ -148,6 +151,13 @@ impl Keeper for StateKeeper {
             && let Err(error) = tell(path, &self.state)
         {
             // whoever listens there may be gone; the container goes on
+            self.report.line(Level::Warning, &error.to_string());
+        }
+        if status == Status::Running
+            && let Some(manager) = self.manager.take()
+            && let Err(error) = crate::notify::tell(&manager, Main::Ours)
+        {
+            // it gives up waiting, and then ends us
             self.report.line(Level::Warning, &error.to_string());
         }
         Ok(())

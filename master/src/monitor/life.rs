@@ -7,7 +7,7 @@ use super::keeper::{Keeper, Progress};
 use super::log::Log;
 use super::output::{Found, Output, ROOM};
 use super::record::Stream;
-use super::{ATTACH, CONTROL, LOG, address};
+use super::{ATTACH, CONTROL, LOG, NO_LOG, address};
 use crate::monitor::lines::Rest;
 use alloc::format;
 use alloc::string::ToString;
@@ -15,10 +15,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use kickstage_config::control::Control;
 use kickstage_config::monitored::{LogFailure, Monitored};
-use kickstage_config::plan::LogOptions;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::state::Status;
-use kickstage_config::watch::Watch;
+use kickstage_config::watch::{Stdio, Watch};
 use kickstage_config::{Context, Error, Level, Report, Result, Role, Text, Timestamp};
 use kickstage_sys::file::{self, Entry};
 use kickstage_sys::memory::Pages;
@@ -41,6 +40,8 @@ pub enum Streams {
         /// stdout and stderr.
         outputs: [Fd; 2],
     },
+    /// They are not ours.
+    Caller,
 }
 
 /// How to wait when nothing has happened for a while.
@@ -88,7 +89,7 @@ impl<K: Keeper> Life<K> {
     /// Everything that can fail, before anybody relies on it.
     pub fn new(watch: &Watch, process: Fd, streams: Streams, keeper: K) -> Result<Self> {
         let options = &watch.monitoring.log;
-        let log_path = log_path(options, &keeper);
+        let log_path = log_path(watch, &keeper);
         let log = Log::open(&log_path, options)?;
         let listen = |name| {
             let _ = file::unlink(keeper.dir(), name, Entry::File);
@@ -434,9 +435,12 @@ impl<K: Keeper> Life<K> {
 }
 
 /// Ours, and beside the sockets if none is named.
-fn log_path(options: &LogOptions, keeper: &impl Keeper) -> Text {
-    let own = || format!("{}/{}", keeper.path(), LOG.to_string_lossy());
-    let path = options.path.clone().or_else(|| Text::new(own()).ok());
+fn log_path(watch: &Watch, keeper: &impl Keeper) -> Text {
+    let own = || match watch.stdio {
+        Stdio::Caller => NO_LOG.to_string(),
+        _ => format!("{}/{}", keeper.path(), LOG.to_string_lossy()),
+    };
+    let path = watch.monitoring.log.path.clone().or_else(|| Text::new(own()).ok());
     path.expect("a path of ours has no NUL")
 }
 
@@ -456,5 +460,7 @@ fn connect(streams: Streams) -> kickstage_sys::Result<(Fd, Vec<Output>, Option<F
                 vec![Output::new(Stream::Stdout, stdout), Output::new(Stream::Stderr, stderr)];
             Ok((stdin, outputs, None))
         }
+        // visitors may come, and are not heard
+        Streams::Caller => Ok((file::open_host(c"/dev/null", libc::O_WRONLY)?, vec![], None)),
     }
 }

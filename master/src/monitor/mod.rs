@@ -32,6 +32,8 @@ use kickstage_sys::{Fd, FdRef, socket};
 pub const ATTACH: &core::ffi::CStr = c"attach.sock";
 /// Takes requests.
 pub const CONTROL: &core::ffi::CStr = c"control.sock";
+/// The log of a container whose output is its caller's: nothing is kept.
+pub const NO_LOG: &str = "/dev/null";
 /// The default log.
 pub const LOG: &core::ffi::CStr = c"container.log";
 
@@ -70,10 +72,11 @@ fn begin(watch: &Watch) -> Result<Life<StateKeeper>> {
     process::forbid_inspection().during(Role::Master, "forbid inspection")?;
     close_the_rest(watch)?;
     let process = inherit(watch.process)?;
-    let caller = inherit(watch.caller)?;
+    let caller = watch.caller.map(inherit).transpose()?;
     let channel = watch.channel.map(inherit).transpose()?;
     let streams = match watch.stdio {
         Stdio::Terminal(terminal) => Streams::Terminal(inherit(terminal)?),
+        Stdio::Caller => Streams::Caller,
         Stdio::Pipes { stdin, stdout, stderr } => {
             Streams::Pipes { stdin: inherit(stdin)?, outputs: [inherit(stdout)?, inherit(stderr)?] }
         }
@@ -84,12 +87,9 @@ fn begin(watch: &Watch) -> Result<Life<StateKeeper>> {
 
 /// A daemon holds nothing open that it was not given: its caller may wait for the end of a pipe.
 fn close_the_rest(watch: &Watch) -> Result<()> {
-    let streams = match watch.stdio {
-        Stdio::Terminal(terminal) => [terminal; 3],
-        Stdio::Pipes { stdin, stdout, stderr } => [stdin, stdout, stderr],
-    };
-    let given = [Some(watch.process), Some(watch.caller), watch.channel, watch.report.log_fd];
-    let mut open: Vec<i32> = given.into_iter().flatten().chain(streams).chain(0..3).collect();
+    let given = [Some(watch.process), watch.caller, watch.channel, watch.report.log_fd];
+    let mut open: Vec<i32> =
+        given.into_iter().flatten().chain(watch.stdio.descriptors()).chain(0..3).collect();
     open.sort_unstable();
     open.dedup();
     // SAFETY: nothing has been opened by this process, and nothing that it was given is owned yet.

@@ -4,7 +4,8 @@
 //! NUMBER[:ARGUMENT,…]…` makes system calls and tells their error numbers; `call32` makes them
 //! through the i386 entry, `thread` in a thread, `trap` with a handler for SIGSYS. `probe keyring
 //! [NAME]` tells of the session keyring, `probe exchange A B` exchanges two names for ever, `probe
-//! libc` uses what a C library does by one of several calls.
+//! libc` uses what a C library does by one of several calls. `probe notify WORD…` only sends each
+//! word to `$NOTIFY_SOCKET`, and then waits to be killed.
 
 #[path = "probe/calls.rs"]
 mod calls;
@@ -15,10 +16,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, task, one, other] = &words[..]
-        && task == "exchange"
-    {
-        exchange(one, other);
+    match words.get(1).map(String::as_str) {
+        Some("notify") => return notify(words.into_iter().skip(2)),
+        Some("exchange") if words.len() == 4 => exchange(&words[2], &words[3]),
+        _ => {}
     }
     let mut seen = Map::new();
     seen.insert("args".into(), json!(std::env::args().collect::<Vec<_>>()));
@@ -126,6 +127,17 @@ fn keyring(name: &str) -> (i64, String) {
     };
     text.truncate(usize::try_from(length).unwrap_or(1).saturating_sub(1));
     (number, String::from_utf8_lossy(&text).into_owned())
+}
+
+fn notify(words: impl Iterator<Item = String>) {
+    let path = std::env::var("NOTIFY_SOCKET").expect("a socket is given");
+    let socket = std::os::unix::net::UnixDatagram::unbound().expect("a socket can be made");
+    for word in words {
+        socket.send_to(word.as_bytes(), &path).expect("somebody listens");
+    }
+    loop {
+        std::thread::park();
+    }
 }
 
 fn text(path: &str) -> String {

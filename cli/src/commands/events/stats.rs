@@ -1,5 +1,8 @@
 //! What a container uses, in runc's form: times in nanoseconds, sizes in bytes.
 
+mod block_io;
+mod huge_pages;
+
 use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Result, Role, Text};
@@ -30,9 +33,11 @@ pub(super) fn read(dirs: &[CgroupDir]) -> Result<Value> {
     add("cpuset", of("cpuset").map(cpuset));
     add("memory", of("memory").map(if v2 { memory_v2 } else { memory_v1 }));
     add("pids", of("pids").map(pids));
-    add("blkio", of(if v2 { "io" } else { "blkio" }).filter(|_| v2).map(io_v2));
-    add("hugetlb", None);
+    add("blkio", if v2 { of("io").map(block_io::v2) } else { of("blkio").map(block_io::v1) });
+    add("hugetlb", of("hugetlb").map(huge_pages::read));
     add("intel_rdt", None);
+    // runc has it for devices that it made in the days of libcontainer
+    all.insert("network_interfaces".into(), Value::Null);
     // a cgroup that is gone has nothing to tell, which is not a row of zeros
     dirs.first().map_or(Ok(()), |dir| text(dir, "cgroup.procs").map(drop))?;
     Ok(Value::Object(all))
@@ -74,12 +79,21 @@ fn cpu_v1(account: Option<&CgroupDir>, quota: Option<&CgroupDir>) -> Option<Valu
         let text = text(account, name).unwrap_or_default();
         text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u64>>()
     };
+    // "cpu user system", and a line of numbers for each
+    let both = text(account, "cpuacct.usage_all").unwrap_or_default();
+    let column = |place: usize| {
+        let rows = both.lines().skip(1);
+        let cells = rows.filter_map(|row| row.split(' ').nth(place)?.parse().ok());
+        cells.collect::<Vec<u64>>()
+    };
     let times = table(account, "cpuacct.stat");
     let limits = quota.map(|dir| table(dir, "cpu.stat")).unwrap_or_default();
     Some(json!({
         "usage": {
             "total": number(account, "cpuacct.usage").unwrap_or(0),
             "percpu": list("cpuacct.usage_percpu"),
+            "percpu_kernel": column(2),
+            "percpu_user": column(1),
             "kernel": get(&times, "system").saturating_mul(TICK),
             "user": get(&times, "user").saturating_mul(TICK),
         },
@@ -120,7 +134,24 @@ fn cpuset(dir: &CgroupDir) -> Value {
         }
         numbers
     };
-    json!({ "cpus": list("cpuset.cpus"), "mems": list("cpuset.mems") })
+    // v2 has none of them
+    let flag = |name: &str| {
+        let text = text(dir, &format!("cpuset.{name}")).unwrap_or_default();
+        text.trim().parse::<i64>().unwrap_or(0)
+    };
+    json!({
+        "cpus": list("cpuset.cpus"),
+        "cpu_exclusive": flag("cpu_exclusive"),
+        "mems": list("cpuset.mems"),
+        "mem_hardwall": flag("mem_hardwall"),
+        "mem_exclusive": flag("mem_exclusive"),
+        "memory_migrate": flag("memory_migrate"),
+        "memory_spread_page": flag("memory_spread_page"),
+        "memory_spread_slab": flag("memory_spread_slab"),
+        "memory_pressure": flag("memory_pressure"),
+        "sched_load_balance": flag("sched_load_balance"),
+        "sched_relax_domain_level": flag("sched_relax_domain_level"),
+    })
 }
 
 fn memory_v1(dir: &CgroupDir) -> Value {
@@ -168,31 +199,4 @@ fn pids(dir: &CgroupDir) -> Value {
     // no limit is told as 0, as runc does
     let limit = number(dir, "pids.max").filter(|limit| *limit != u64::MAX).unwrap_or(0);
     json!({ "current": number(dir, "pids.current").unwrap_or(0), "limit": limit })
-}
-
-/// io.stat: `8:0 rbytes=1 wbytes=2 rios=3 …`.
-fn io_v2(dir: &CgroupDir) -> Value {
-    let text = text(dir, "io.stat").unwrap_or_default();
-    let (mut bytes, mut counts) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        let mut words = line.split(' ');
-        let device = words.next().and_then(|device| device.split_once(':'));
-        let Some((Ok(major), Ok(minor))) =
-            device.map(|(major, minor)| (major.parse::<u64>(), minor.parse::<u64>()))
-        else {
-            continue;
-        };
-        for (name, value) in words.filter_map(|word| word.split_once('=')) {
-            let Ok(value) = value.parse::<u64>() else { continue };
-            let (list, op) = match name {
-                "rbytes" => (&mut bytes, "Read"),
-                "wbytes" => (&mut bytes, "Write"),
-                "rios" => (&mut counts, "Read"),
-                "wios" => (&mut counts, "Write"),
-                _ => continue,
-            };
-            list.push(json!({ "major": major, "minor": minor, "op": op, "value": value }));
-        }
-    }
-    json!({ "ioServiceBytesRecursive": bytes, "ioServicedRecursive": counts })
 }

@@ -1,0 +1,23 @@
+//! What CRIU would lose: a container that has it is not saved.
+
+use kickstage_config::{Assembly, Error, Result, Role};
+
+/// Fails at the first thing that a restored container would be without.
+pub(crate) fn check(assembly: &Assembly) -> Result<()> {
+    let (host, process) = (&assembly.plan.host, &assembly.process);
+    let lost = [
+        (process.landlock.is_some(), "/annotations", "the rules of landlock"),
+        (host.listener.is_some(), "/linux/seccomp/listenerPath", "the seccomp agent's connection"),
+        (!host.net_devices.is_empty(), "/linux/netDevices", "a network device of the host"),
+        (!host.mapped.is_empty(), "/mounts", "an id-mapped mount"),
+        (process.memory_policy.is_some(), "/linux/memoryPolicy", "the memory policy"),
+        (process.io_priority.is_some(), "/process/ioPriority", "the I/O priority"),
+        (assembly.plan.without_process, "/process", "a process that is none"),
+    ];
+    match lost.iter().find(|(given, ..)| *given) {
+        Some((_, pointer, what)) => Err(Error::new(Role::Checkpoint, "save the container")
+            .because(format!("CRIU can't save and restore {what}"))
+            .at(pointer)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,211 @@
+//! Making a running container out of images.
+
+use crate::criu::{self, Program, Step, Task};
+use crate::options::{Common, Directories, Images, field};
+use crate::wire::Message;
+use crate::{descriptors, mounts, refused};
+use kickstage_config::cgroup::Version;
+use kickstage_config::plan::{Op, Supervision};
+use kickstage_config::record::CgroupDir;
+use kickstage_config::{Assembly, Context, Error, Result, Role, Text};
+use kickstage_master::restored::Restored;
+use kickstage_rpc::Executor;
+use kickstage_sys::process::{self, Exit, Forked, clone};
+use kickstage_sys::{Fd, FdRef, file, mount, signal, socket};
+
+/// Names of namespaces that are joined, as runc gives them.
+pub(crate) const NET: &str = "extRootNetNS";
+pub(crate) const PID: &str = "extRootPidNS";
+
+/// What a restore is asked for, beside what a checkpoint is, too.
+#[derive(Debug, Default)]
+pub struct Restore {
+    /// A connected socket that takes the container's terminal.
+    pub console: Option<Fd>,
+    /// TCP connections are closed.
+    pub tcp_close: bool,
+    /// `TYPE:NAME` of another profile of a security module.
+    pub lsm_profile: Option<String>,
+    /// Another context of mounts.
+    pub lsm_mount_context: Option<String>,
+}
+
+/// Makes the container that the assembly describes, with the processes that were saved, and
+/// stands before it if that is wanted. Gives the exit status for the command.
+pub fn restore(assembly: &Assembly, common: &Common, asked: &Restore) -> Result<i32> {
+    refused::check(assembly)?;
+    let program = criu::find(common.criu.as_ref())?;
+    let directories = common.directories(Images::There)?;
+    // first of all: a signal before the first poll would be lost
+    signal::block_all().during(Role::Checkpoint, "block signals")?;
+    make_mount_points(assembly)?;
+    let mut restored = Restored::prepare(assembly)?;
+    match make(assembly, common, asked, &program, &directories, &mut restored) {
+        Ok(_) if assembly.plan.supervision == Supervision::Foreign => Ok(0),
+        Ok(terminal) => restored.attend(terminal),
+        Err(error) => {
+            restored.undo();
+            Err(error)
+        }
+    }
+}
+
+/// Gives our end of its terminal if we relay it.
+fn make(
+    assembly: &Assembly,
+    common: &Common,
+    asked: &Restore,
+    program: &Text,
+    directories: &Directories,
+    restored: &mut Restored<'_>,
+) -> Result<Option<Fd>> {
+    let mut options = common.message(directories, Task::Restore.log());
+    let rootfs = &assembly.plan.rootfs;
+    options
+        .text(field::ROOT, rootfs.as_str())
+        // the first process is to be our child, not CRIU's
+        .number(field::RST_SIBLING, true)
+        .number(field::ORPHAN_PTS_MASTER, true);
+    add(&mut options, asked);
+    restored.cgroups().iter().for_each(|cgroup| move_into(cgroup, &mut options));
+    mounts::find(&assembly.plan, &mut options);
+    descriptors::inherit(&directories.images, &mut options)?;
+    let namespaces = join_namespaces(assembly, &mut options)?;
+    let kept: Vec<FdRef<'_>> = namespaces.iter().map(Fd::borrow).collect();
+    let program = Program {
+        path: program,
+        namespaces: clone::NEWNS,
+        kept: &kept,
+        prepare: &|| make_root(rootfs).and_then(|()| directories.open_again()),
+    };
+    let mut terminal = None;
+    criu::run(Task::Restore, &options, &program, directories, |step: Step<'_>| {
+        match step.name {
+            // its first process is there, and nothing of it has run
+            "setup-namespaces" => restored.take(step.pid),
+            "post-restore" => restored.ready(),
+            "orphan-pts-master" => {
+                terminal = pass_terminal(step.passenger, asked.console.as_ref())?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    })?;
+    Ok(terminal)
+}
+
+/// What was in the container's old cgroup comes into its new one.
+fn move_into(cgroup: &CgroupDir, options: &mut Message) {
+    let mut add = |controller: Option<&str>| {
+        let mut root = Message::default();
+        if let Some(name) = controller {
+            root.text(1, name);
+        }
+        options.message(field::CG_ROOT, root.text(2, cgroup.path.as_str()));
+    };
+    match cgroup.version {
+        Version::V1 => cgroup.controllers.split(',').for_each(|name| add(Some(name))),
+        Version::V2 => add(None),
+    }
+}
+
+fn add(options: &mut Message, asked: &Restore) {
+    if asked.tcp_close {
+        options.number(field::TCP_CLOSE, true);
+    }
+    let texts = [
+        (field::LSM_PROFILE, &asked.lsm_profile),
+        (field::LSM_MOUNT_CONTEXT, &asked.lsm_mount_context),
+    ];
+    for (field, text) in texts {
+        if let Some(text) = text {
+            options.text(field, text);
+        }
+    }
+}
+
+/// To whoever asked for it, or to us.
+fn pass_terminal(terminal: Option<Fd>, console: Option<&Fd>) -> Result<Option<Fd>> {
+    let terminal = terminal.ok_or_else(|| {
+        Error::new(Role::Checkpoint, "take the terminal").because("criu has sent none")
+    })?;
+    let Some(console) = console else { return Ok(Some(terminal)) };
+    socket::send(console.borrow(), b"/dev/ptmx", Some(terminal.borrow()))
+        .during(Role::Checkpoint, "send the terminal to the console socket")?;
+    Ok(None)
+}
+
+/// In the mount namespace that CRIU works in and that ends with it: the root must be a mount.
+fn make_root(rootfs: &Text) -> Result<()> {
+    mount::mount(None, c"/", None, libc::MS_REC | libc::MS_SLAVE, None)
+        .and_then(|()| {
+            let flags = libc::MS_BIND | libc::MS_REC;
+            mount::mount(Some(rootfs), rootfs, None, flags, None)
+        })
+        .during_on(Role::Checkpoint, "mount", rootfs)
+}
+
+/// CRIU makes new namespaces but for those that the bundle names.
+fn join_namespaces(assembly: &Assembly, options: &mut Message) -> Result<Vec<Fd>> {
+    let paths = &assembly.starter.container.namespaces.paths;
+    let mut open = Vec::new();
+    for (name, path) in [(NET, &paths.network), (PID, &paths.pid)] {
+        let Some(path) = path else { continue };
+        let text = Text::new(path.to_string()).expect("a path of the kernel has no NUL");
+        let namespace = file::open_host(&text, libc::O_RDONLY).during_on(
+            Role::Checkpoint,
+            "open namespace",
+            &text,
+        )?;
+        descriptors::give(options, name, namespace.borrow());
+        open.push(namespace);
+    }
+    for (kind, path) in [("ipc", &paths.ipc), ("uts", &paths.uts)] {
+        let Some(path) = path else { continue };
+        let mut join = Message::default();
+        join.text(1, kind).text(2, &path.to_string());
+        options.message(field::JOIN_NS, &join);
+    }
+    Ok(open)
+}
+
+/// A fresh copy of the root file system may lack what the first start made in it: mount points.
+/// They are made by the very operations of a start, in a mount namespace that ends at once.
+fn make_mount_points(assembly: &Assembly) -> Result<()> {
+    let Forked::Parent(_, child) =
+        process::fork(clone::NEWNS, None).during(Role::Checkpoint, "fork")?
+    else {
+        process::exit(match mount_all(assembly) {
+            Ok(()) => 0,
+            Err(error) => {
+                assembly.report.error(&error);
+                1
+            }
+        })
+    };
+    match process::wait(child.borrow()).during(Role::Checkpoint, "wait for a child")? {
+        Exit::Code(0) => Ok(()),
+        _ => Err(Error::new(Role::Checkpoint, "make the mount points")
+            .because("it failed, and has told why")),
+    }
+}
+
+fn mount_all(assembly: &Assembly) -> Result<()> {
+    let plan = &assembly.plan;
+    let mounts = plan.setup.early.iter().chain(&plan.setup.mounts).filter(|step| {
+        // kernel file systems of a namespace that there is not yet need no more than a directory
+        matches!(step.op, Op::Propagation { .. } | Op::Rootfs { .. } | Op::Bind(_))
+            || matches!(&step.op, Op::Mount(mount) if mount.kind.as_str() == "tmpfs")
+    });
+    let steps: Vec<_> = mounts.cloned().collect();
+    let directories = plan.setup.steps().filter_map(|step| match &step.op {
+        Op::Mount(mount) if mount.kind.as_str() != "tmpfs" => Some(kickstage_config::plan::Step {
+            key: step.key.clone(),
+            op: Op::Directory { path: mount.target.clone(), mode: 0o755 },
+        }),
+        _ => None,
+    });
+    let mut executor = Executor::new();
+    executor.run(&steps)?;
+    executor.run(&directories.collect::<Vec<_>>())
+}
