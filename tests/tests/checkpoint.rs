@@ -69,7 +69,7 @@ impl Counter {
 }
 
 fn engines() -> [(&'static str, Runtime); 2] {
-    [("kickstage", Runtime::kickstage()), ("runc", Runtime::of("runc").without_hybrid())]
+    [("kickstage", Runtime::kickstage()), ("runc", Runtime::of("runc"))]
 }
 
 /// `create`, `start` with streams that are pipes of nobody.
