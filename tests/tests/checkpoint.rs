@@ -117,7 +117,9 @@ fn mounts(pid: i64) -> BTreeSet<String> {
     let line = |line: &str| {
         let (left, right) = line.split_once(" - ").unwrap();
         let words: Vec<&str> = left.split(' ').collect();
-        format!("{} {} {}", words[4], words[5], right.split(' ').next().unwrap())
+        // runc masks files with the container's null device, we with the host's
+        let kind = if words[3] == "/null" { "null" } else { right.split(' ').next().unwrap() };
+        format!("{} {} {kind}", words[4], words[5])
     };
     text.lines().map(line).collect()
 }
