@@ -15,7 +15,7 @@ const FLAGS: [(&[&str], bool); 11] = [
     (&["--cpuset-cpus", "0"], true),
     (&["--pids-limit", "33"], true),
     (&["--pids-limit", "-1"], true),
-    (&["--cpu-quota", "-1"], true),
+    (&["--cpu-period", "100000", "--cpu-quota", "-1"], true),
     (&["--cpu-period", "100000", "--cpu-quota", "40000", "--cpu-burst", "10000"], false),
     (&["--cpu-idle", "1"], false),
 ];
