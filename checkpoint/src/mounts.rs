@@ -17,7 +17,8 @@ pub(crate) fn sources(plan: &Plan) -> Vec<(&Text, Text)> {
     for step in plan.setup.steps() {
         match &step.op {
             Op::Bind(bind) => found.push((&bind.target, bind.source.clone())),
-            Op::Mount(mount) if mount.kind.as_str() == "cgroup" => {
+            // CRIU would mount them anew, which takes the options of the host's own mount away
+            Op::Mount(mount) if matches!(mount.kind.as_str(), "cgroup" | "cgroup2") => {
                 found.extend(hierarchy(plan, &mount.data).map(|source| (&mount.target, source)));
             }
             Op::Mask { paths } => {
@@ -29,7 +30,7 @@ pub(crate) fn sources(plan: &Plan) -> Vec<(&Text, Text)> {
     found
 }
 
-/// v1: the container's part of a hierarchy, which a mount of its own shows.
+/// The container's part of a hierarchy; v2 has no options to tell which.
 fn hierarchy(plan: &Plan, options: &Text) -> Option<Text> {
     let wanted = options.as_str().trim_start_matches("none,");
     let group = plan.cgroup.groups.iter().find(|group| group.controllers == wanted)?;
@@ -131,15 +132,12 @@ fn unescape(word: &str) -> String {
     while let Some((first, after)) = rest.split_first() {
         let code = after.get(..3).filter(|_| *first == b'\\');
         let code = code.and_then(|digits| str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
+        if let Some(byte) = code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            bytes.push(byte);
+            rest = &after[3..];
+        } else {
+            bytes.push(*first);
+            rest = after;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()

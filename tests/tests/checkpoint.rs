@@ -69,7 +69,7 @@ impl Counter {
 }
 
 fn engines() -> [(&'static str, Runtime); 2] {
-    [("kickstage", Runtime::kickstage()), ("runc", Runtime::of("runc").without_hybrid())]
+    [("kickstage", Runtime::kickstage()), ("runc", Runtime::of("runc"))]
 }
 
 /// `create`, `start` with streams that are pipes of nobody.
@@ -117,7 +117,9 @@ fn mounts(pid: i64) -> BTreeSet<String> {
     let line = |line: &str| {
         let (left, right) = line.split_once(" - ").unwrap();
         let words: Vec<&str> = left.split(' ').collect();
-        format!("{} {} {}", words[4], words[5], right.split(' ').next().unwrap())
+        // runc masks files with the container's null device, we with the host's
+        let kind = if words[3] == "/null" { "null" } else { right.split(' ').next().unwrap() };
+        format!("{} {} {kind}", words[4], words[5])
     };
     text.lines().map(line).collect()
 }
@@ -178,9 +180,13 @@ fn a_counter_goes_on_where_it_was_under_either_engine() {
     if !criu_works() {
         return;
     }
-    // what one has saved the other goes on with: images have the same form
+    // what runc has saved we go on with, too
     for saver in 0..2 {
         for restorer in 0..2 {
+            if (saver, restorer) == (0, 1) {
+                // runc has no name for the mount of cgroup v2, and lets CRIU make another one
+                continue;
+            }
             let (saving, saved_by) = &engines()[saver];
             let (restoring, restored_by) = &engines()[restorer];
             let counter = Counter::new();
@@ -213,6 +219,13 @@ fn a_counter_goes_on_where_it_was_under_either_engine() {
     }
 }
 
+/// The host's mounts of cgroups, with their options.
+fn host_cgroups() -> Vec<String> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let lines = text.lines().filter(|line| line.contains(" - cgroup"));
+    lines.map(String::from).collect()
+}
+
 /// The value of a limit where the process is now.
 fn limit(pid: i64, v1: (&str, &str), v2: &str) -> String {
     let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
@@ -237,11 +250,13 @@ fn limits_of_the_bundle_hold_again_and_exec_finds_the_way() {
     let mut counter = Counter::new();
     let id = start(&runtime, &counter);
     counter.counts_beyond(0);
+    let options = host_cgroups();
     dump(&runtime, &id, &counter.images(), &[]);
     // what the bundle says now counts
     counter.bundle.config["linux"]["resources"]["pids"]["limit"] = json!(33);
     restore(&runtime, &counter, &id, &[]);
     let pid = runtime.state(&id)["pid"].as_i64().unwrap();
+    assert_eq!(host_cgroups(), options, "no option of the host's own mount is lost");
     assert_eq!(limit(pid, ("memory", "memory.limit_in_bytes"), "memory.max"), "67108864");
     assert_eq!(limit(pid, ("pids", "pids.max"), "pids.max"), "33");
     assert_eq!(runtime.call(&["exec", &id, "sh", "-c", "exit 5"]).code, 5);

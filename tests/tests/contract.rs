@@ -204,7 +204,7 @@ fn a_signal_for_all_reaches_processes_without_a_pid_namespace() {
         let id = runtime.start(&bundle);
         let pids = || runtime.call(&["ps", "--format", "json", &id]).ok().json();
         wait_until("both run", || pids().as_array().unwrap().len() == 2);
-        let all: Vec<i64> = pids().as_array().unwrap().iter().flat_map(Value::as_i64).collect();
+        let all: Vec<i64> = pids().as_array().unwrap().iter().filter_map(Value::as_i64).collect();
         runtime.call(&["kill", "--all", &id, "9"]).ok();
         wait_until("both have ended", || !all.iter().any(|pid| is_alive(*pid)));
         assert_eq!(all.len(), 2, "{name}");

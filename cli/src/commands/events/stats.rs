@@ -191,6 +191,9 @@ fn memory_v2(dir: &CgroupDir) -> Value {
             "failcnt": get(&events, "max"),
         },
         "swap": { "limit": limit, "usage": usage, "failcnt": 0 },
+        // v2 counts them with the rest
+        "kernel": { "limit": 0, "failcnt": 0 },
+        "kernelTCP": { "limit": 0, "failcnt": 0 },
         "raw": raw,
     })
 }
