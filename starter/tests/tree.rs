@@ -60,7 +60,7 @@ const REFUSED: u8 = 3;
 /// What the process exits with.
 fn run(config: &StarterConfig, body: impl FnOnce() -> i32) -> Exit {
     let _alone = FORKS.lock().unwrap_or_else(PoisonError::into_inner);
-    let body = |joined: Result<()>| joined.map_or(REFUSED.into(), |_| body());
+    let body = |joined: Result<()>| joined.map_or(REFUSED.into(), |()| body());
     let child = spawn(config, &plan(), None, body).unwrap();
     process::wait(child.pidfd.borrow()).unwrap()
 }
