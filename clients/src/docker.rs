@@ -50,7 +50,7 @@ impl Docker {
             "hosts": [format!("unix://{}", at("socket"))], "containerd": containerd.socket(),
             "iptables": false, "ip6tables": false, "ip-forward": false, "bridge": "none",
             "storage-driver": "vfs", "live-restore": true, "cgroup-parent": cgroup,
-            "default-runtime": "kickstage",
+            "exec-opts": ["native.cgroupdriver=cgroupfs"], "default-runtime": "kickstage",
             "runtimes": {
                 "kickstage": {"path": ours},
                 "lenient": {"path": ours, "runtimeArgs": ["--compat"]},
