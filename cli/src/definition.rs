@@ -2,6 +2,8 @@
 //! and completions all read [`COMMANDS`] and [`GLOBAL_FLAGS`], so that none can forget one.
 
 mod flags;
+mod roles;
+pub(crate) mod surroundings;
 mod table;
 
 use crate::arguments::Parsed;
@@ -9,6 +11,7 @@ use crate::global::Global;
 use kickstage_config::Result;
 
 pub(crate) use flags::GLOBAL_FLAGS;
+pub(crate) use roles::{Program, ROLES};
 pub(crate) use table::COMMANDS;
 
 /// A command.
