@@ -4,15 +4,28 @@
 TARGET  := x86_64-unknown-linux-musl
 OUT     := target/$(TARGET)/release
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+# The list of what `make install` has brought.
+INSTALLED := $(PREFIX)/share/kickstage/installed
 # What --version tells.
 export KICKSTAGE_COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 ROLES   := stage1 stage2 master rpc hooks
 PROGRAMS := kickstage $(ROLES:%=kickstage-%)
 STATIC  := --release --target $(TARGET)
 
+DEBIAN_LIBDIR := /usr/lib/x86_64-linux-gnu
+# Who vouches for a package: whoever made the commit it is made of.
+MAINTAINER ?= $(shell git log -1 --format='%an <%ae>' 2>/dev/null)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
+<<<<<<< HEAD
 .PHONY: build deps run test check unit system test-clients test-clients-vm test-vm stress bench lib starter install dist clean
+=======
+.PHONY: build deps run test check unit system test-clients test-vm stress bench lib starter \
+	stage install uninstall dist test-package clean
+>>>>>>> h-pack
 
 build: deps
 	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
@@ -76,6 +89,7 @@ starter: lib
 	$(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iffi/include -Istarter-sys/include -o target/kickstage-starter \
 		starter-sys/reference/starter.c target/libkickstage.a $(shell sed -n 's/^Libs.private: //p' ffi/kickstage.pc.in)
 
+<<<<<<< HEAD
 install: build lib starter
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/kickstage \
 		$(DESTDIR)$(PREFIX)/include/kickstage $(DESTDIR)$(PREFIX)/lib/pkgconfig \
@@ -94,11 +108,37 @@ install: build lib starter
 		> '$(DESTDIR)$(PREFIX)/lib/systemd/system/kickstage@.service'
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' contrib/slurm/oci.conf \
 		> $(DESTDIR)$(PREFIX)/share/doc/kickstage/examples/slurm/oci.conf
+=======
+# An installation as a tree, from which install and dist take it.
+STAGE   := target/stage
+stage: build lib starter
+	PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" UNITDIR="$(UNITDIR)" ZSHDIR="$(ZSHDIR)" VERSION=$(VERSION) \
+		packaging/stage $(STAGE) $(OUT)
+>>>>>>> h-pack
 
-dist: build
-	rm -rf dist && mkdir -p dist/kickstage
+install: stage
+	packaging/install $(STAGE) "$(DESTDIR)" "$(INSTALLED)"
+
+# What install has brought, and nothing else; needs no build.
+uninstall:
+	packaging/uninstall "$(DESTDIR)" "$(INSTALLED)"
+
+# Debian packages, and an archive of the static programs for everything else. The packages are made
+# by dpkg-deb: cargo-deb takes two minutes of processor time to install (3.8.0), several times what
+# all the rest of this takes, and makes one package of one crate's files.
+dist:
+	$(MAKE) stage STAGE=target/debian PREFIX=/usr LIBDIR=$(DEBIAN_LIBDIR) UNITDIR=/lib/systemd/system \
+		ZSHDIR=/usr/share/zsh/vendor-completions
+	VERSION=$(VERSION) LIBDIR=$(DEBIAN_LIBDIR) MAINTAINER="$(MAINTAINER)" packaging/debian/build target/debian dist
+	rm -rf dist/kickstage && mkdir -p dist/kickstage
 	cp $(PROGRAMS:%=$(OUT)/%) README.md LICENSE CHANGELOG.md SECURITY.md dist/kickstage
 	tar -C dist -czf dist/kickstage-$(TARGET).tar.gz kickstage
+
+# The packages, and install and uninstall, on a clean Debian 12 that is made and kept in
+# ~/.cache/kickstage.
+test-package: dist
+	.ci/deps package
+	packaging/test
 
 clean:
 	cargo clean

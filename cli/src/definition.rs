@@ -3,6 +3,8 @@
 
 mod criu_flags;
 mod flags;
+mod roles;
+pub(crate) mod surroundings;
 mod table;
 
 use crate::arguments::Parsed;
@@ -10,6 +12,7 @@ use crate::global::Global;
 use kickstage_config::Result;
 
 pub(crate) use flags::GLOBAL_FLAGS;
+pub(crate) use roles::{Program, ROLES};
 pub(crate) use table::COMMANDS;
 
 /// A command.

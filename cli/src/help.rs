@@ -1,5 +1,6 @@
 //! Help on the terminal, rendered from the table.
 
+use crate::definition::surroundings::{EXIT_STATUSES, concerning, exits_in_its_own_way};
 use crate::definition::{Argument, COMMANDS, Command, Count, Flag, GLOBAL_FLAGS, Group};
 
 const WIDTH: usize = 80;
@@ -33,6 +34,10 @@ pub(crate) fn command(command: &Command) -> String {
     let arguments = arguments.map(|argument| (argument.name.to_owned(), argument.help.to_owned()));
     text += &section("Arguments", arguments);
     text += &section("Flags", command.flags.iter().map(row));
+    if exits_in_its_own_way(command) {
+        let rows = concerning(EXIT_STATUSES, command);
+        text += &section("Exit status", rows.map(|row| (row.name.to_owned(), row.help.to_owned())));
+    }
     text += "\nExamples:\n";
     for example in command.examples {
         text += &format!("  # {}\n  {}\n", example.purpose, example.line);

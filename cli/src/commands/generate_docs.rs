@@ -1,7 +1,7 @@
 //! `kickstage generate-docs DIR`: what a package installs besides the program.
 
 use crate::arguments::{Parsed, absolute};
-use crate::definition::{COMMANDS, Group};
+use crate::definition::{COMMANDS, Group, ROLES};
 use crate::global::Global;
 use crate::{completions, man};
 use kickstage_config::{Error, Result, Role};
@@ -20,7 +20,8 @@ pub(crate) fn run(_: &Global, parsed: &Parsed) -> Result<i32> {
     let shown = COMMANDS.iter().filter(|command| command.group != Group::Hidden);
     let pages = shown
         .map(|command| (format!("man/man1/kickstage-{}.1", command.name), man::command(command)));
-    for (name, content) in scripts.into_iter().chain(pages) {
+    let roles = ROLES.iter().map(|role| (format!("man/man1/{}.1", role.name), man::role(role)));
+    for (name, content) in scripts.into_iter().chain(pages).chain(roles) {
         let path = Path::new(below.as_str()).join(name);
         let directory = path.parent().expect("a file in a directory");
         fs::create_dir_all(directory).and_then(|()| fs::write(&path, content)).map_err(

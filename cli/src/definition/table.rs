@@ -34,9 +34,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         name: "run",
         group: Group::Life,
         summary: "create a container, start its program and wait for it",
-        description: "Stands in front of the container: its input and output are ours, signals \
-            are passed on, and the exit code is the program's, or 128 + N after signal N. The \
-            container is deleted at its end.\n\n\
+        description: "Stands in front of the container: its input and output are ours, and signals \
+            are passed on. The container is deleted at its end.\n\n\
             With --detach it returns as soon as the program runs, and the container stays until \
             delete. A monitor stays with it, as with --monitor, unless --console-socket or \
             --monitor=false says otherwise.\n\n\
@@ -106,8 +105,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         group: Group::Life,
         summary: "run a command in a throw-away container made of this host",
         description: "Needs no bundle and no image: the root file system is this host's, \
-            read-only, under a layer in memory that takes all changes and vanishes at the end. \
-            The exit code is the command's.",
+            read-only, under a layer in memory that takes all changes and vanishes at the end.",
         arguments: &[Argument {
             name: "COMMAND",
             help: "The command and its arguments; a shell when there is none.",
@@ -172,8 +170,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         summary: "connect to the streams of a monitored container",
         description: "What the container prints from now on is shown, stdout and stderr in one; \
             with a terminal, its last line too. What we read goes to it, and where it has no \
-            terminal the end of our input does, too. Signals are passed on. The exit code is the \
-            container's; Ctrl-P Ctrl-Q leaves one that has a terminal, with exit code 0.\n\n\
+            terminal the end of our input does, too. Signals are passed on. Ctrl-P Ctrl-Q leaves \
+            one that has a terminal, with exit code 0.\n\n\
             Nobody waits for a visitor who is too slow: a line tells how much was left out, and \
             logs has it all.",
         arguments: &[ID],
@@ -200,8 +198,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         summary: "execute another program in a running container",
         description: "The program gets the container's namespaces, control groups and seccomp \
             filter, and what config.json in the bundle says of its own process, but for what the \
-            flags change. The exit code is the program's, or 128 + N after signal N, or 255 if \
-            it could not be executed.",
+            flags change.",
         arguments: &[
             ID,
             Argument {
@@ -483,8 +480,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         group: Group::Look,
         summary: "tell what is wrong with a bundle on this host",
         description: "Reads the bundle and looks at this host: mistakes, unknown properties, and \
-            what the host lacks, each with what to do about it. Nothing runs and nothing changes. \
-            The exit status is 1 if the container could not be made.",
+            what the host lacks, each with what to do about it. Nothing runs and nothing changes.",
         arguments: &[Argument {
             help: "The name that it would have: the default path of its control group holds it.",
             count: Count::Optional,
