@@ -20,12 +20,8 @@ DEBIAN_LIBDIR := /usr/lib/x86_64-linux-gnu
 MAINTAINER ?= $(shell git log -1 --format='%an <%ae>' 2>/dev/null)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-<<<<<<< HEAD
-.PHONY: build deps run test check unit system test-clients test-clients-vm test-vm stress bench lib starter install dist clean
-=======
-.PHONY: build deps run test check unit system test-clients test-vm stress bench lib starter \
-	stage install uninstall dist test-package clean
->>>>>>> h-pack
+.PHONY: build deps run test check unit system test-clients test-clients-vm test-vm stress bench lib \
+	starter stage install uninstall dist test-package clean
 
 build: deps
 	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
@@ -89,32 +85,11 @@ starter: lib
 	$(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iffi/include -Istarter-sys/include -o target/kickstage-starter \
 		starter-sys/reference/starter.c target/libkickstage.a $(shell sed -n 's/^Libs.private: //p' ffi/kickstage.pc.in)
 
-<<<<<<< HEAD
-install: build lib starter
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/kickstage \
-		$(DESTDIR)$(PREFIX)/include/kickstage $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-		$(DESTDIR)$(PREFIX)/libexec/kickstage $(DESTDIR)$(PREFIX)/lib/systemd/system \
-		$(DESTDIR)$(PREFIX)/share/doc/kickstage/examples/slurm
-	install -m 755 $(PROGRAMS:%=$(OUT)/%) $(DESTDIR)$(PREFIX)/bin
-	install -m 755 -s target/kickstage-starter $(DESTDIR)$(PREFIX)/libexec/kickstage
-	install -m 644 README.md LICENSE CHANGELOG.md SECURITY.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/kickstage
-	$(OUT)/kickstage generate-docs $(DESTDIR)$(PREFIX)/share
-	install -m 644 ffi/include/kickstage.h starter-sys/include/starter.h $(DESTDIR)$(PREFIX)/include/kickstage
-	install -m 644 target/libkickstage.a $(DESTDIR)$(PREFIX)/lib
-	install -m 755 target/release/libkickstage.so $(DESTDIR)$(PREFIX)/lib
-	sed 's|@prefix@|$(PREFIX)|; s|@libdir@|$(PREFIX)/lib|; s|@version@|$(VERSION)|' ffi/kickstage.pc.in \
-		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/kickstage.pc
-	sed 's|/usr/local/bin|$(PREFIX)/bin|' 'contrib/systemd/kickstage@.service' \
-		> '$(DESTDIR)$(PREFIX)/lib/systemd/system/kickstage@.service'
-	sed 's|/usr/local/bin|$(PREFIX)/bin|' contrib/slurm/oci.conf \
-		> $(DESTDIR)$(PREFIX)/share/doc/kickstage/examples/slurm/oci.conf
-=======
 # An installation as a tree, from which install and dist take it.
 STAGE   := target/stage
 stage: build lib starter
 	PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" UNITDIR="$(UNITDIR)" ZSHDIR="$(ZSHDIR)" VERSION=$(VERSION) \
 		packaging/stage $(STAGE) $(OUT)
->>>>>>> h-pack
 
 install: stage
 	packaging/install $(STAGE) "$(DESTDIR)" "$(INSTALLED)"

@@ -51,13 +51,9 @@ impl Container {
             return Err(handoff::decode::<Error>(&answer)?);
         }
         let untaken = file::read(gate.borrow(), &mut [0]).is_ok();
-<<<<<<< HEAD
         // as long as we hold it the container looks created, to hooks as well
         drop(gate);
-=======
-        drop(gate);
         self.wait_until_started()?;
->>>>>>> h-contract
         if untaken && self.process()?.is_none() {
             return Err(Error::new(Role::Master, "start container")
                 .because("it has been killed before it could start: container not running"));

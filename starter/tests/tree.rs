@@ -49,6 +49,7 @@ fn plan() -> Plan {
         time_namespace: None,
         setup: Setup::default(),
         cgroup: CgroupPlan::default(),
+        notify_socket: None,
         host: HostWork::default(),
         hooks: Hooks::default(),
     }
@@ -57,11 +58,7 @@ fn plan() -> Plan {
 /// What the process exits with; 99 if it could not enter its namespaces.
 fn run(config: &StarterConfig, body: impl FnOnce() -> i32) -> Exit {
     let _alone = FORKS.lock().unwrap_or_else(PoisonError::into_inner);
-<<<<<<< HEAD
     let body = |entered: kickstage_config::Result<()>| entered.map_or(99, |()| body());
-=======
-    let body = |joined: Result<()>| joined.map_or(REFUSED.into(), |()| body());
->>>>>>> h-docker
     let child = spawn(config, &plan(), None, body).unwrap();
     process::wait(child.pidfd.borrow()).unwrap()
 }
