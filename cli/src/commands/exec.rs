@@ -42,7 +42,7 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
     let changes = changes(parsed)?;
     let spec = kickstage_stage1::read_config(&absolute("the bundle", &record.bundle)?)?;
     let id = parsed.container()?;
-    let decided = kickstage_stage1::exec::exec(
+    let mut decided = kickstage_stage1::exec::exec(
         &spec,
         &id,
         &changes,
@@ -56,6 +56,9 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         decided.process.console.is_some(),
         parsed.is_on("detach"),
     )?;
+    if console.is_none() {
+        launch::take_our_size(&mut decided.process);
+    }
     Role::Stage1.mark("exec decided");
     let exec = Exec {
         container: process.raw(),

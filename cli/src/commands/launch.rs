@@ -4,6 +4,7 @@ use crate::timeline::Timeline;
 use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::plan::{Goal, Monitoring, Supervision};
+use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
 use kickstage_master::attach::Input;
 use kickstage_master::container::Container;
@@ -193,7 +194,10 @@ fn launch(
         timeline: global.timeline.descriptor(),
         monitor: monitor.as_ref().map(Fd::raw),
     };
-    let assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
+    let mut assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
+    if supervision == Supervision::Foreground && console.is_none() {
+        take_our_size(&mut assembly.process);
+    }
     for warning in request.judge.warnings() {
         global.report.line(Level::Warning, &warning.to_string());
     }
@@ -205,6 +209,14 @@ fn launch(
     let [console, monitor] = [&console, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));
     let kept = [Some(handoff.borrow()), console, log, monitor];
     global.timeline.around(|| execute(&program, &handoff, &kept))
+}
+
+/// A terminal that we relay begins with the size of ours: the program may ask before we have a
+/// chance to tell it.
+pub(super) fn take_our_size(process: &mut ProcessSpec) {
+    if let (Some(console), Ok(size)) = (&mut process.console, tty::size(FdRef::STDIN)) {
+        (console.height, console.width) = (size.height, size.width);
+    }
 }
 
 /// What becomes the monitor: this very program, whatever has happened to its file since.
