@@ -1,8 +1,9 @@
 //! What holds for every command.
 
-use crate::arguments::{Arguments, absolute};
+use crate::arguments::{Arguments, Parsed, absolute};
 use kickstage_config::{Context, Error, Level, LineFormat, Report, Result, Role, Text};
-use kickstage_stage1::Judge;
+use kickstage_stage1::cgroup::Manager;
+use kickstage_stage1::{Judge, Rootless};
 use kickstage_sys::file::{self, Resolve};
 use kickstage_sys::{FdRef, process};
 use std::env;
@@ -15,6 +16,10 @@ pub(crate) struct Global {
     pub(crate) trace: Option<Text>,
     /// What becomes of values that can't be enforced.
     pub(crate) judge: Judge,
+    /// Who makes control groups.
+    pub(crate) cgroup_manager: Manager,
+    /// Whether to do without what takes power over the host.
+    pub(crate) rootless: Rootless,
     root: Option<Text>,
 }
 
@@ -31,7 +36,13 @@ impl Global {
         report.log_fd = flags.path("log")?.as_ref().map(open_log).transpose()?;
         let (root, trace) = (flags.path("root")?, flags.path("trace")?);
         let judge = if flags.is_on("compat") { Judge::lenient() } else { Judge::strict() };
-        Ok(Self { report: report.clone(), trace, judge, root })
+        let rootless = match flags.choice("rootless") {
+            "true" => Rootless::Yes,
+            "false" => Rootless::No,
+            _ => Rootless::Auto,
+        };
+        let cgroup_manager = cgroup_manager(flags)?;
+        Ok(Self { report: report.clone(), trace, judge, cgroup_manager, rootless, root })
     }
 
     /// Says what has not been enforced.
@@ -56,6 +67,20 @@ impl Global {
                 .remedy("name one with --root, or log in by a way that sets it")
         })?;
         absolute("XDG_RUNTIME_DIR", &format!("{own}/kickstage"))
+    }
+}
+
+/// `--systemd-cgroup`, and the flags that say more.
+fn cgroup_manager(flags: &Parsed) -> Result<Manager> {
+    let patience = flags.number("systemd-timeout");
+    let systemd = Manager::Systemd { patience };
+    match (flags.text("cgroup-manager"), flags.is_on("systemd-cgroup")) {
+        (None, true) | (Some("systemd"), _) => Ok(systemd),
+        (Some("disabled"), false) => Ok(Manager::Disabled),
+        (None | Some("cgroupfs"), false) => Ok(Manager::Cgroupfs),
+        (Some(other), true) => Err(Error::new(Role::Cli, "parse arguments")
+            .because(format!("--systemd-cgroup and --cgroup-manager {other} exclude each other"))),
+        (Some(_), false) => unreachable!("the definition lists the managers"),
     }
 }
 

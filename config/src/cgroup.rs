@@ -26,6 +26,8 @@ pub struct Unit {
     pub name: UnitName,
     /// What is asked of it.
     pub properties: Vec<Property>,
+    /// Whether systemd puts the process inside; into a slice it does not.
+    pub takes_processes: bool,
 }
 
 /// What it takes to ask systemd about a unit.

@@ -325,7 +325,7 @@ mod tests {
             spec: &spec,
             bundle: &Text::from_literal("/b"),
             namespaces: &crate::namespaces::decide(&spec).unwrap(),
-            host: &cgroup::CgroupHost { layout: cgroup::Layout::None, optional: false },
+            host: &cgroup::CgroupHost::none(),
             cgroups: &CgroupPlan::default(),
             label: None,
         };

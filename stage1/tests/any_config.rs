@@ -6,8 +6,8 @@
 use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::{Assembly, Report, Text};
-use kickstage_stage1::cgroup::{CgroupHost, Hierarchy, Layout};
-use kickstage_stage1::{Bundle, Host, Judge, Request, Severity, check, prepare};
+use kickstage_stage1::cgroup::{CgroupHost, Hierarchy, Layout, Manager};
+use kickstage_stage1::{Bundle, Host, Judge, Request, Rootless, Severity, check, prepare};
 use oci_spec::runtime::Spec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -29,6 +29,8 @@ fn request(judge: Judge) -> Request {
         report: Report::default(),
         descriptors: Descriptors::default(),
         judge,
+        cgroup_manager: Manager::Cgroupfs,
+        rootless: Rootless::Auto,
     }
 }
 
@@ -38,9 +40,14 @@ fn hosts() -> [Host; 3] {
         mount: Text::new(format!("/sys/fs/cgroup/{controllers}")).unwrap(),
         own: "/own".into(),
     };
-    let legacy = Layout::Legacy { hierarchies: ["memory", "cpu,cpuacct", "name=x"].map(hierarchy).into() };
+    let legacy =
+        Layout::Legacy { hierarchies: ["memory", "cpu,cpuacct", "name=x"].map(hierarchy).into() };
     [Layout::None, Layout::Unified { own: "/own".into() }, legacy].map(|layout| Host {
-        cgroups: CgroupHost { layout, optional: false },
+        cgroups: CgroupHost {
+            layout,
+            rootless: false,
+            bus: Text::new("/bus").map_err(|_| unreachable!()),
+        },
         unprivileged: None,
     })
 }
@@ -50,12 +57,30 @@ fn leaf() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
-        prop::sample::select(vec![0i64, 1, -1, 15, 16, 65_535, 65_536, i64::MAX, i64::MIN]).prop_map(Value::from),
+        prop::sample::select(vec![0i64, 1, -1, 15, 16, 65_535, 65_536, i64::MAX, i64::MIN])
+            .prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         "[a-z0-9:/.,=\\-\u{0}ä ]{0,12}".prop_map(Value::from),
         prop::sample::select(vec![
-            "/", "..", "/proc", "/dev", "/proc/self/fd/3", "bind", "rbind", "ro", "idmap", "ridmap", "tmpcopyup",
-            "tmpfs", "cgroup", "0-3", "SCMP_ACT_NOTIFY", "SCMP_ACT_ALLOW", "user", "network", "rslave",
+            "/",
+            "..",
+            "/proc",
+            "/dev",
+            "/proc/self/fd/3",
+            "bind",
+            "rbind",
+            "ro",
+            "idmap",
+            "ridmap",
+            "tmpcopyup",
+            "tmpfs",
+            "cgroup",
+            "0-3",
+            "SCMP_ACT_NOTIFY",
+            "SCMP_ACT_ALLOW",
+            "user",
+            "network",
+            "rslave",
         ])
         .prop_map(Value::from),
     ]
@@ -155,7 +180,7 @@ proptest! {
         let path = Text::new(dir.path().to_str().unwrap()).unwrap();
         let request = request(Judge::strict());
         let (findings, decided) = check(&path, &request).unwrap();
-        let host = Host::read().unwrap();
+        let host = Host::read(request.rootless).unwrap();
         let made = Bundle::read(&path).and_then(|bundle| prepare(&bundle, &request, &host));
         prop_assert_eq!(made.is_ok(), decided.is_some());
         if let Err(error) = made {

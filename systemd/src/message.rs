@@ -157,11 +157,13 @@ fn read_fields(bytes: &[u8]) -> Option<Fields<'_>> {
                 _ => {}
             },
             "g" => fields.signature = reader.signature()?,
-            "u" => match (code, reader.number()?) {
-                (REPLY_SERIAL, serial) => fields.reply_serial = serial,
-                // such as the number of descriptors, of which nobody sends us any
-                _ => {}
-            },
+            // the only other one is the number of descriptors, of which nobody sends us any
+            "u" => {
+                let number = reader.number()?;
+                if code == REPLY_SERIAL {
+                    fields.reply_serial = number;
+                }
+            }
             _ => return None,
         }
     }

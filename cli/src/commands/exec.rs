@@ -65,6 +65,7 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         container_pid: record.pid,
         namespaces: decided.namespaces,
         cgroups: cgroups(record, &parsed.all("cgroup"))?,
+        unit: record.unit.clone(),
         process: decided.process,
         oom_score_adj: decided.oom_score_adj,
         affinity: decided.affinity,

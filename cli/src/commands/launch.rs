@@ -10,7 +10,8 @@ use kickstage_master::attach::Input;
 use kickstage_master::container::Container;
 use kickstage_master::delete::Force;
 use kickstage_master::name_is_valid;
-use kickstage_stage1::{Bundle, Finding, Host, Judge, Request};
+use kickstage_stage1::cgroup::Manager;
+use kickstage_stage1::{Bundle, Finding, Host, Judge, Request, Rootless};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
 use std::ffi::CString;
@@ -28,6 +29,10 @@ pub(crate) struct Global {
     pub(crate) timeline: Timeline,
     /// What becomes of values that can't be enforced.
     pub(crate) judge: Judge,
+    /// Who makes control groups.
+    pub(crate) cgroup_manager: Manager,
+    /// Whether to do without what takes power over the host.
+    pub(crate) rootless: Rootless,
 }
 
 /// The flags of `create` and `run`.
@@ -143,7 +148,7 @@ pub(crate) fn try_it(global: &Global, command: &[String]) -> Result<i32> {
 pub(crate) fn plan(global: &Global, options: &LaunchOptions) -> Result<Assembly> {
     let bundle = open_bundle(options)?;
     let request = request(global, options, Goal::Running, Supervision::Foreground)?;
-    kickstage_stage1::prepare(&bundle, &request, &Host::read()?)
+    kickstage_stage1::prepare(&bundle, &request, &Host::read(request.rootless)?)
 }
 
 /// `kickstage check`: what is wrong with a bundle.
@@ -194,7 +199,7 @@ fn launch(
         timeline: global.timeline.descriptor(),
         monitor: monitor.as_ref().map(Fd::raw),
     };
-    let mut assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
+    let mut assembly = kickstage_stage1::prepare(bundle, &request, &Host::read(request.rootless)?)?;
     if supervision == Supervision::Foreground && console.is_none() {
         take_our_size(&mut assembly.process);
     }
@@ -249,6 +254,8 @@ fn request(
         report: global.report.clone(),
         descriptors: Descriptors::default(),
         judge: global.judge.clone(),
+        cgroup_manager: global.cgroup_manager,
+        rootless: global.rootless,
     })
 }
 
