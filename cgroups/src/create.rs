@@ -1,7 +1,7 @@
 //! Making the cgroups of a container.
 
 use crate::enter::Entrance;
-use crate::{settings, tree};
+use crate::{settings, tree, unit};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::vec::Vec;
@@ -18,21 +18,34 @@ pub struct Prepared<'a> {
 }
 
 /// How far the path of a cgroup exists.
-struct Place {
+pub(crate) struct Place {
     /// The mount, and what is there of the path below it.
     there: Vec<Fd>,
     /// The rest.
     missing: Vec<CString>,
 }
 
-/// The cgroups of a container that is being made.
-pub struct Created<'a> {
-    plan: &'a CgroupPlan,
-    open: Vec<(CgroupDir, Fd)>,
+/// Whose processes may be in a cgroup that exists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occupied {
+    /// The container's own.
+    Ours,
+    /// Somebody else's would get our limits, and be killed with the container.
+    Refused,
 }
 
-/// Looks for the places. What will be made can be written down before it is.
+/// The cgroups of a container that is being made.
+pub struct Created<'a> {
+    pub(crate) plan: &'a CgroupPlan,
+    pub(crate) open: Vec<(CgroupDir, Fd)>,
+}
+
+/// Looks for the places. What will be made can be written down before it is. Those of systemd are
+/// made when there is a process for them ([`Created::settle`]).
 pub fn prepare(plan: &CgroupPlan) -> Result<Prepared<'_>> {
+    if plan.unit.is_some() {
+        return Ok(Prepared { plan, places: Vec::new() });
+    }
     let places = plan.groups.iter().map(Place::find).collect::<Result<_>>()?;
     Ok(Prepared { plan, places })
 }
@@ -41,6 +54,9 @@ impl<'a> Prepared<'a> {
     /// What [`Self::create`] will make: to be removed if we are killed meanwhile. A cgroup that
     /// exists is not in it: it may be somebody else's.
     pub fn dirs(&self) -> Vec<CgroupDir> {
+        if self.plan.unit.is_some() {
+            return unit::planned(self.plan).collect();
+        }
         let fresh = self.plan.groups.iter().zip(&self.places);
         fresh.filter(|(_, place)| !place.missing.is_empty()).map(|(g, p)| p.record(g)).collect()
     }
@@ -50,7 +66,7 @@ impl<'a> Prepared<'a> {
         let mut created = Created { plan: self.plan, open: Vec::with_capacity(self.places.len()) };
         for (group, place) in self.plan.groups.iter().zip(self.places) {
             let record = place.record(group);
-            let made = place.make(group).and_then(|dir| {
+            let made = place.make(group, Occupied::Refused).and_then(|dir| {
                 let settled = settings::write(
                     &format!("{}{}", group.mount, group.path),
                     dir.borrow(),
@@ -72,7 +88,7 @@ impl<'a> Prepared<'a> {
 }
 
 impl Place {
-    fn find(group: &Group) -> Result<Self> {
+    pub(crate) fn find(group: &Group) -> Result<Self> {
         let mut there = alloc::vec![tree::open_mount(&group.mount, group.version)?];
         let mut names = tree::names(&group.path).into_iter();
         let mut missing = Vec::new();
@@ -101,7 +117,7 @@ impl Place {
         }
     }
 
-    fn make(mut self, group: &Group) -> Result<Fd> {
+    pub(crate) fn make(mut self, group: &Group, occupied: Occupied) -> Result<Fd> {
         let leaf_exists = self.missing.is_empty();
         // not in the cgroup itself: it has processes
         let above = if leaf_exists { self.there.len() - 1 } else { self.there.len() };
@@ -109,7 +125,7 @@ impl Place {
             enable(group, dir.borrow())?;
         }
         let mut dir = self.there.pop().expect("it begins with the mount");
-        if leaf_exists {
+        if leaf_exists && occupied == Occupied::Refused {
             refuse_in_use(group, dir.borrow())?;
         }
         let last = self.missing.len().wrapping_sub(1);
@@ -164,11 +180,9 @@ fn inherit_cpuset(parent: FdRef<'_>, child: FdRef<'_>) -> kickstage_sys::Result<
 
 /// Hands controllers down to the children of a cgroup.
 fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
-    for controller in &group.enable {
+    for controller in group.enable.iter().filter(|controller| !hands_down(dir, controller)) {
         match tree::write(dir, c"cgroup.subtree_control", format!("+{controller}").as_bytes()) {
             Ok(()) => {}
-            // whoever delegated the tree to us has done it
-            Err(Errno(libc::EACCES | libc::EPERM)) if hands_down(dir, controller) => {}
             Err(errno) => {
                 let error = Error::new(Role::Cgroups, "enable controller")
                     .on(format!("{controller} for {}{}", group.mount, group.path))
@@ -198,7 +212,6 @@ fn hands_down(dir: FdRef<'_>, controller: &str) -> bool {
     enabled.split(u8::is_ascii_whitespace).any(|word| word == controller.as_bytes())
 }
 
-/// Somebody else's processes would get our limits, and be killed with the container.
 fn refuse_in_use(group: &Group, dir: FdRef<'_>) -> Result<()> {
     let procs = tree::read(dir, c"cgroup.procs").during_on(
         Role::Cgroups,
@@ -246,8 +259,9 @@ impl Created<'_> {
             let mut ids = [0; 64];
             let count = bpf::attached_device_programs(cgroup, &mut ids)?;
             bpf::attach_device_program(cgroup, program.borrow())?;
-            // of an earlier container in the same cgroup
-            for id in &ids[..count] {
+            // of an earlier container in the same cgroup; systemd's own stays beside ours
+            let earlier = if self.plan.unit.is_some() { &[][..] } else { &ids[..count] };
+            for id in earlier {
                 bpf::detach_device_program(cgroup, bpf::program_by_id(*id)?.borrow())?;
             }
             Ok(())

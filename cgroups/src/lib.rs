@@ -15,11 +15,13 @@ mod remove;
 mod settings;
 mod split;
 mod tree;
+mod unit;
 
 pub use create::{Created, Prepared, prepare};
 pub use empty::{kill_all, processes};
 pub use enter::{Entrance, Way, move_into, way_into};
 pub use freeze::{freeze, freezer_file, is_frozen, thaw};
+pub use kickstage_systemd::{attach as attach_to_unit, set_properties, stop as stop_unit};
 pub use remove::remove;
 pub use settings::update;
 pub use split::split;

@@ -1,8 +1,9 @@
 //! What holds for every command.
 
-use crate::arguments::{Arguments, absolute};
+use crate::arguments::{Arguments, Parsed, absolute};
 use kickstage_config::{Context, Error, Level, LineFormat, Report, Result, Role, Text};
-use kickstage_stage1::Judge;
+use kickstage_stage1::cgroup::Manager;
+use kickstage_stage1::{Judge, Rootless, is_in_user_namespace};
 use kickstage_sys::file::{self, Resolve};
 use kickstage_sys::{FdRef, process};
 use std::env;
@@ -17,6 +18,10 @@ pub(crate) struct Global {
     pub(crate) judge: Judge,
     /// The criu program, if another than that in `$PATH`.
     pub(crate) criu: Option<Text>,
+    /// Who makes control groups.
+    pub(crate) cgroup_manager: Manager,
+    /// Whether to do without what takes power over the host.
+    pub(crate) rootless: Rootless,
     root: Option<Text>,
 }
 
@@ -37,7 +42,14 @@ impl Global {
             Text::new(name)
                 .map_err(|_| Error::new(Role::Cli, "use --criu").because("it holds a NUL"))
         });
-        Ok(Self { report: report.clone(), trace, judge, criu: criu.transpose()?, root })
+        let criu = criu.transpose()?;
+        let rootless = match flags.choice("rootless") {
+            "true" => Rootless::Yes,
+            "false" => Rootless::No,
+            _ => Rootless::Auto,
+        };
+        let cgroup_manager = cgroup_manager(flags)?;
+        Ok(Self { report: report.clone(), trace, judge, criu, cgroup_manager, rootless, root })
     }
 
     /// Says what has not been enforced.
@@ -68,11 +80,21 @@ impl Global {
 /// Whether we are root only in a user namespace of a user, as rootless engines call us: /run is
 /// not ours then. Root of a container says so in `USER`.
 fn is_root_of_a_user() -> bool {
-    env::var_os("USER").is_none_or(|user| user != "root")
-        && std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| {
-            let words: Vec<&str> = map.split_whitespace().collect();
-            words != ["0", "0", "4294967295"]
-        })
+    env::var_os("USER").is_none_or(|user| user != "root") && is_in_user_namespace()
+}
+
+/// `--systemd-cgroup`, and the flags that say more.
+fn cgroup_manager(flags: &Parsed) -> Result<Manager> {
+    let patience = flags.number("systemd-timeout");
+    let systemd = Manager::Systemd { patience };
+    match (flags.text("cgroup-manager"), flags.is_on("systemd-cgroup")) {
+        (None, true) | (Some("systemd"), _) => Ok(systemd),
+        (Some("disabled"), false) => Ok(Manager::Disabled),
+        (None | Some("cgroupfs"), false) => Ok(Manager::Cgroupfs),
+        (Some(other), true) => Err(Error::new(Role::Cli, "parse arguments")
+            .because(format!("--systemd-cgroup and --cgroup-manager {other} exclude each other"))),
+        (Some(_), false) => unreachable!("the definition lists the managers"),
+    }
 }
 
 /// Opens it for us and all that inherit it, until the end of the last.

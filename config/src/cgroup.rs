@@ -14,6 +14,72 @@ pub struct CgroupPlan {
     pub device_program: Vec<u64>,
     /// JSON pointer of what asked for the device rules.
     pub device_key: String,
+    /// The unit of systemd that makes the groups, if it is to do so.
+    #[serde(default)]
+    pub unit: Option<Unit>,
+}
+
+/// A transient unit of systemd's (org.freedesktop.systemd1(5)).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unit {
+    /// Which, and where.
+    pub name: UnitName,
+    /// What is asked of it.
+    pub properties: Vec<Property>,
+    /// Whether systemd puts the process inside; into a slice it does not.
+    pub takes_processes: bool,
+}
+
+/// What it takes to ask systemd about a unit.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UnitName {
+    /// Such as `libpod-1234.scope`.
+    pub name: String,
+    /// The socket of the bus on which systemd is.
+    pub bus: Text,
+    /// Seconds that a conversation may take.
+    pub patience: u32,
+}
+
+/// A property of a unit.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Property {
+    /// As systemd calls it.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+    /// The config value that asked for it, as a JSON pointer.
+    pub key: String,
+    /// Whether a systemd that does not know it may go without: the engine writes the same into
+    /// the cgroup itself.
+    pub optional: bool,
+}
+
+/// A value with one of the types of D-Bus.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Value {
+    /// `b`
+    Bool(bool),
+    /// `i`
+    Int(i32),
+    /// `u`
+    Number(u32),
+    /// `x`
+    LargeInt(i64),
+    /// `t`
+    Large(u64),
+    /// `s`
+    Text(String),
+    /// `as`
+    Texts(Vec<String>),
+    /// `ay`
+    Bytes(Vec<u8>),
+    /// `au`
+    Numbers(Vec<u32>),
+    /// `a(ss)`
+    Pairs(Vec<(String, String)>),
+    /// `a(st)`
+    Rates(Vec<(String, u64)>),
 }
 
 /// Which kind of hierarchy.

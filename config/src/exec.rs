@@ -1,5 +1,6 @@
 //! A further process in a running container.
 
+use crate::cgroup::UnitName;
 use crate::handoff::{Assembly, Descriptors};
 use crate::live_mounts::LiveMounts;
 use crate::plan::Listener;
@@ -62,6 +63,9 @@ pub struct Exec {
     pub namespaces: u64,
     /// The cgroups to enter.
     pub cgroups: Vec<CgroupDir>,
+    /// The unit of systemd that made them.
+    #[serde(default)]
+    pub unit: Option<UnitName>,
     /// What to become.
     pub process: ProcessSpec,
     /// Score for the out-of-memory killer.
@@ -83,6 +87,6 @@ pub struct Exec {
 impl Exec {
     /// Whether something has to be done from outside before the program may run.
     pub const fn waits(&self) -> bool {
-        self.oom_score_adj.is_some() || self.listener.is_some()
+        self.oom_score_adj.is_some() || self.listener.is_some() || self.unit.is_some()
     }
 }

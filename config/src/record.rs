@@ -1,6 +1,7 @@
 //! What is kept of a container between two commands: `state.json` in its state directory.
 
-use crate::{Text, Timestamp, cgroup::Version, plan::Hook};
+use crate::cgroup::{UnitName, Version};
+use crate::{Text, Timestamp, plan::Hook};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -37,6 +38,9 @@ pub struct Record {
     /// Its cgroups.
     #[serde(default)]
     pub cgroups: Vec<CgroupDir>,
+    /// The unit of systemd that made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitName>,
     /// Set by `pause`: the file that tells whether it is frozen (cgroup.events, or v1's
     /// freezer.state). A list asks the kernel about those that have it alone: it would cost more
     /// than all the rest.

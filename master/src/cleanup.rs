@@ -4,6 +4,7 @@ use crate::host_work::rdt;
 use crate::store::StateDir;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use kickstage_config::cgroup::UnitName;
 use kickstage_config::plan::{Plan, Supervision};
 use kickstage_config::record::{CgroupDir, Record};
 use kickstage_config::state::Status;
@@ -15,13 +16,14 @@ use kickstage_sys::{identity, process};
 pub(crate) struct Existing {
     pub(crate) state: StateDir,
     pub(crate) cgroups: Vec<CgroupDir>,
+    pub(crate) unit: Option<UnitName>,
     pub(crate) child: Option<Child>,
     pub(crate) rdt: Vec<Text>,
 }
 
 impl Existing {
     pub(crate) const fn new(state: StateDir) -> Self {
-        Self { state, cgroups: Vec::new(), child: None, rdt: Vec::new() }
+        Self { state, cgroups: Vec::new(), unit: None, child: None, rdt: Vec::new() }
     }
 
     /// Writes down whom to kill and what to remove, before it can outlive us.
@@ -47,6 +49,7 @@ impl Existing {
             freezer: None,
             monitored: matches!(plan.supervision, Supervision::Resident(_)),
             cgroups,
+            unit: plan.cgroup.unit.as_ref().map(|unit| unit.name.clone()),
             without_process: plan.without_process,
             rdt_group: plan.host.rdt.as_ref().map(|rdt| rdt.group.clone()),
             rdt: self.rdt.clone(),
@@ -77,6 +80,9 @@ impl Existing {
         let private_pids = assembly.starter.container.namespaces.flags.contains(libc::CLONE_NEWPID);
         // the end of a pid namespace's first process ends all others
         if !private_pids && let Err(error) = kickstage_cgroups::kill_all(&self.cgroups) {
+            warn(&error);
+        }
+        if let Some(Err(error)) = self.unit.as_ref().map(kickstage_cgroups::stop_unit) {
             warn(&error);
         }
         if let Err(error) = kickstage_cgroups::remove(&self.cgroups) {

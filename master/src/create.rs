@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use kickstage_cgroups::Entrance;
+use kickstage_cgroups::{Created, Entrance};
 use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Plan, Supervision};
@@ -98,7 +98,7 @@ pub(crate) fn make(
     let cgroups = kickstage_cgroups::prepare(&plan.cgroup)?;
     // written down first: who clears up after us must know of them
     existing.record(plan, cgroups.dirs())?;
-    let cgroups = cgroups.create()?;
+    let mut cgroups = cgroups.create()?;
     existing.cgroups = cgroups.dirs();
     Role::Master.mark("cgroups made");
     let gate = (plan.goal == Goal::Created).then(|| existing.state.make_gate()).transpose()?;
@@ -141,6 +141,7 @@ pub(crate) fn make(
     let pid = child.pid;
     existing.child = Some(child);
     existing.record(plan, cgroups.dirs())?;
+    settle(plan, &mut cgroups, pid, existing)?;
     let state = plan.state(Status::Creating, pid);
     score(plan.oom_score_adj, pid)?;
     host_work::do_for(&plan.host, pid)?;
@@ -164,6 +165,16 @@ pub(crate) fn make(
     }
     let terminal = relay.as_ref().map(receive_terminal).transpose()?;
     Ok(Made { channel: ours, terminal, notify })
+}
+
+/// Where systemd makes the cgroups it does so around a process.
+fn settle(plan: &Plan, cgroups: &mut Created<'_>, pid: i32, existing: &mut Existing) -> Result<()> {
+    let Some(unit) = &plan.cgroup.unit else { return Ok(()) };
+    cgroups.settle(pid)?;
+    existing.unit = Some(unit.name.clone());
+    existing.cgroups = cgroups.dirs();
+    // systemd may have put them elsewhere than was planned
+    existing.record(plan, cgroups.dirs())
 }
 
 /// Waits until only the program is missing; a listener is passed on meanwhile.

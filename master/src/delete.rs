@@ -55,6 +55,15 @@ impl Container {
         self.end_monitor()?;
         // processes that do not hang on the first one, or that a killed master left
         kickstage_cgroups::kill_all(&record.cgroups)?;
+        if let Some(unit) = &record.unit {
+            match kickstage_cgroups::stop_unit(unit) {
+                // without processes systemd removes it, sooner or later
+                Err(error) if force == Force::Yes => {
+                    report.line(Level::Warning, &error.to_string());
+                }
+                other => other?,
+            }
+        }
         kickstage_cgroups::remove(&record.cgroups)?;
         crate::host_work::rdt::remove(&record.rdt)?;
         let mut state = State::new(record.oci_version.clone(), record.id.clone(), Status::Stopped);

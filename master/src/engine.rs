@@ -123,7 +123,8 @@ fn begin(
 /// CreateContainer: what the host keeps of it, then what is in its namespaces.
 fn create(assembly: &Assembly, tree: &Tree, remote: &impl Remote, made: &mut Made) -> Result<()> {
     let plan = &assembly.plan;
-    let cgroups = kickstage_cgroups::prepare(&plan.cgroup)?.create()?;
+    let mut cgroups = kickstage_cgroups::prepare(&plan.cgroup)?.create()?;
+    cgroups.settle(tree.pid)?;
     made.cgroups = cgroups.dirs();
     kickstage_cgroups::move_into(&made.cgroups, tree.pid)?;
     for child in children(tree.pid)? {

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use kickstage_cgroups::{Entrance, way_into};
-use kickstage_config::cgroup::Version;
+use kickstage_config::cgroup::{UnitName, Version};
 use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::exec::Exec;
 use kickstage_config::record::CgroupDir;
@@ -126,8 +126,24 @@ fn spawn(exec: &Exec, body: impl Fn(&[Entrance]) -> i32) -> Result<Child> {
     match into(&exec.cgroups) {
         // a container that has made cgroups of its own below has moved its processes there
         Err(error) if error.errno == Some(libc::EBUSY) => into(&[its_own(exec, error)?]),
+        Err(error) if matches!(error.errno, Some(libc::EACCES | libc::EPERM)) => match &exec.unit {
+            Some(unit) => attached(exec, unit, || body(&[])),
+            None => Err(error),
+        },
         other => other,
     }
+}
+
+/// Who is not in the same part of the tree as the container has no right to go there; systemd
+/// has. The process waits until it is there.
+fn attached(exec: &Exec, unit: &UnitName, body: impl Fn() -> i32) -> Result<Child> {
+    let container = FdRef::of_raw(exec.container);
+    let child = kickstage_starter::spawn_into(container, exec.namespaces, None, body)?;
+    kickstage_cgroups::attach_to_unit(unit, child.pid).inspect_err(|_| {
+        let _ = process::signal(child.pidfd.borrow(), libc::SIGKILL);
+        let _ = process::wait(child.pidfd.borrow());
+    })?;
+    Ok(child)
 }
 
 /// v2: the cgroup in which the container's first process is now.

@@ -4,7 +4,7 @@ use crate::container::Container;
 use crate::host_work::rdt;
 use alloc::string::String;
 use alloc::vec::Vec;
-use kickstage_config::cgroup::Setting;
+use kickstage_config::cgroup::{Property, Setting};
 use kickstage_config::record::CgroupDir;
 use kickstage_config::state::Status;
 use kickstage_config::{Error, Result, Role};
@@ -33,8 +33,15 @@ impl Container {
         rdt::write_schemata(group, schemata)
     }
 
-    /// Writes the values for each of its cgroups.
-    pub fn update(&self, values: &[(&CgroupDir, Vec<Setting>)]) -> Result<()> {
+    /// Writes the values for each of its cgroups; systemd, if it made them, is told first.
+    pub fn update(
+        &self,
+        values: &[(&CgroupDir, Vec<Setting>)],
+        properties: &[Property],
+    ) -> Result<()> {
+        if let Some(unit) = &self.record()?.unit {
+            kickstage_cgroups::set_properties(unit, properties)?;
+        }
         values.iter().try_for_each(|(dir, settings)| kickstage_cgroups::update(dir, settings))
     }
 }

@@ -107,6 +107,7 @@ fn record(id: &str, pid: i32) -> Record {
         freezer: None,
         monitored: false,
         cgroups: Vec::new(),
+        unit: None,
         without_process: false,
         rdt_group: None,
         rdt: Vec::new(),

@@ -55,7 +55,7 @@ pub fn check(path: &Text, request: &Request) -> Result<(Vec<Finding>, Option<Ass
             return Ok((findings, None));
         }
     };
-    let host = Host::read()?;
+    let host = Host::read(request.rootless)?;
     let mut decided = None;
     findings.extend(parts(&spec, request, &host).into_iter().map(Finding::error));
     match Bundle::with_spec(path, spec) {
@@ -113,7 +113,7 @@ fn parts(spec: &Spec, request: &Request, host: &Host) -> Vec<Error> {
         start_container: Vec::new(),
     };
     note(process::decide(spec, around, judge).map(drop));
-    note(cgroup::plan(spec, request.id.as_str(), &host.cgroups, judge).map(drop));
+    note(cgroup::plan(spec, &cgroup::Around::new(request, host)).map(drop));
     for (index, entry) in spec.mounts().iter().flatten().enumerate() {
         note(mounts::Wanted::read(index, entry).map(drop));
     }

@@ -4,8 +4,9 @@
 //! Needs no privilege but to open a terminal or pipes, and in `exec` to enter the container's
 //! cgroups.
 
+use crate::cgroup::Manager;
 use crate::text::invalid;
-use crate::{Bundle, Host, Judge, Request, Service, process};
+use crate::{Bundle, Host, Judge, Request, Rootless, Service, process};
 use kickstage_config::engine::{Common, EngineConfig, NAME, NO_FD, Stream};
 use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, HostWork, LogOptions, Monitoring, Supervision};
@@ -175,8 +176,10 @@ pub fn decide(common: &Common) -> Result<Assembly> {
         report: Report { command: "oci".into(), ..Report::default() },
         descriptors: Descriptors::default(),
         judge: Judge::strict(),
+        cgroup_manager: if engine.systemd_cgroups() { Manager::SYSTEMD } else { Manager::Cgroupfs },
+        rootless: Rootless::Auto,
     };
-    let assembly = crate::prepare(&bundle, &request, &Host::read()?)?;
+    let assembly = crate::prepare(&bundle, &request, &Host::read(request.rootless)?)?;
     refuse_host_work(&assembly.plan.host)?;
     Ok(assembly)
 }

@@ -72,6 +72,10 @@ pub struct Request {
     pub no_pivot: bool,
     /// The caller's session keyring is kept.
     pub no_new_keyring: bool,
+    /// Who makes control groups.
+    pub cgroup_manager: cgroup::Manager,
+    /// Whether to do without what takes power over the host.
+    pub rootless: Rootless,
     /// No program: the process only holds the namespaces and reaps orphans.
     pub empty_process: bool,
     /// How many descriptors from 3 on go to the program.
@@ -130,10 +134,40 @@ fn in_path(name: &str) -> Option<Text> {
     })
 }
 
+/// Whether we are to behave as one who has no power over the host (`--rootless`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Rootless {
+    /// If we are not root, or root of a user namespace only.
+    #[default]
+    Auto,
+    /// Yes.
+    Yes,
+    /// No: what is asked for must be possible.
+    No,
+}
+
+impl Rootless {
+    fn applies(self) -> bool {
+        match self {
+            Self::Auto => system::effective_uid() != 0 || is_in_user_namespace(),
+            Self::Yes => true,
+            Self::No => false,
+        }
+    }
+}
+
+/// Whether ours is another user namespace than the first, which maps every id to itself
+/// (user_namespaces(7)).
+pub fn is_in_user_namespace() -> bool {
+    let map = file::read_host(c"/proc/self/uid_map", 1 << 16).unwrap_or_default();
+    let words = map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    !map.is_empty() && !words.eq([&b"0"[..], b"0", b"4294967295"])
+}
+
 impl Host {
     /// Looks at this host.
-    pub fn read() -> Result<Self> {
-        let cgroups = cgroup::CgroupHost::read()?;
+    pub fn read(rootless: Rootless) -> Result<Self> {
+        let cgroups = cgroup::CgroupHost::read(rootless.applies())?;
         Ok(Self { cgroups, unprivileged: Unprivileged::read() })
     }
 }
@@ -177,7 +211,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
         judge,
     )?;
     service::pass(request, &mut process)?;
-    let cgroup = cgroup::plan(spec, request.id.as_str(), &host.cgroups, judge)?;
+    let cgroup = cgroup::plan(spec, &cgroup::Around::new(request, host))?;
     let mut work = host_work::decide(spec, request, &namespaces)?;
     let setup = setup::decide(bundle, request, &namespaces, &host.cgroups, &cgroup, &mut work)?;
     let plan = Plan {

@@ -50,7 +50,7 @@ pub fn live_mounts(
         spec,
         bundle,
         namespaces: &namespaces,
-        host: &Host::read()?.cgroups,
+        host: &Host::read(crate::Rootless::Auto)?.cgroups,
         cgroups: &CgroupPlan::default(),
         label: process::label(judge, "/linux/mountLabel", label, process::selinux_is_on)?,
     };

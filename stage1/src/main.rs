@@ -8,7 +8,8 @@
 use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::{Error, Report, Result, Role, Text};
-use kickstage_stage1::{Bundle, Host, Judge, Request, Service};
+use kickstage_stage1::cgroup::Manager;
+use kickstage_stage1::{Bundle, Host, Judge, Request, Rootless, Service};
 use lexopt::prelude::{Long, ValueExt};
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
 
 fn print(bundle: &Text, request: &Request) -> Result<()> {
     let bundle = Bundle::read(bundle)?;
-    let assembly = kickstage_stage1::prepare(&bundle, request, &Host::read()?)?;
+    let assembly = kickstage_stage1::prepare(&bundle, request, &Host::read(request.rootless)?)?;
     let failed = |cause: String| Error::new(Role::Stage1, "print the assembly").because(cause);
     let text = serde_json::to_string(&assembly).map_err(|error| failed(error.to_string()))?;
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())
@@ -57,6 +58,8 @@ fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
         report: Report { command: "run".into(), ..Report::default() },
         descriptors: Descriptors::default(),
         judge: Judge::strict(),
+        cgroup_manager: Manager::Cgroupfs,
+        rootless: Rootless::Auto,
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {

@@ -6,8 +6,8 @@
 use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::{Assembly, Report, Text};
-use kickstage_stage1::cgroup::{CgroupHost, Hierarchy, Layout};
-use kickstage_stage1::{Bundle, Host, Judge, Request, Service, Severity, check, prepare};
+use kickstage_stage1::cgroup::{CgroupHost, Hierarchy, Layout, Manager};
+use kickstage_stage1::{Bundle, Host, Judge, Request, Rootless, Service, Severity, check, prepare};
 use oci_spec::runtime::Spec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ fn request(judge: Judge) -> Request {
         report: Report::default(),
         descriptors: Descriptors::default(),
         judge,
+        cgroup_manager: Manager::Cgroupfs,
+        rootless: Rootless::Auto,
     }
 }
 
@@ -41,8 +43,14 @@ fn hosts() -> [Host; 3] {
     };
     let legacy =
         Layout::Legacy { hierarchies: ["memory", "cpu,cpuacct", "name=x"].map(hierarchy).into() };
-    [Layout::None, Layout::Unified { own: "/own".into() }, legacy]
-        .map(|layout| Host { cgroups: CgroupHost { layout, optional: false }, unprivileged: None })
+    [Layout::None, Layout::Unified { own: "/own".into() }, legacy].map(|layout| Host {
+        cgroups: CgroupHost {
+            layout,
+            rootless: false,
+            bus: Text::new("/bus").map_err(|_| unreachable!()),
+        },
+        unprivileged: None,
+    })
 }
 
 /// Values that are most likely to hit a border.
@@ -173,7 +181,7 @@ proptest! {
         let path = Text::new(dir.path().to_str().unwrap()).unwrap();
         let request = request(Judge::strict());
         let (findings, decided) = check(&path, &request).unwrap();
-        let host = Host::read().unwrap();
+        let host = Host::read(request.rootless).unwrap();
         let made = Bundle::read(&path).and_then(|bundle| prepare(&bundle, &request, &host));
         prop_assert_eq!(made.is_ok(), decided.is_some());
         if let Err(error) = made {

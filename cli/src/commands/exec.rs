@@ -42,7 +42,7 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
     let changes = changes(parsed)?;
     let spec = kickstage_stage1::read_config(&absolute("the bundle", &record.bundle)?)?;
     let id = parsed.container()?;
-    let decided = kickstage_stage1::exec::exec(
+    let mut decided = kickstage_stage1::exec::exec(
         &spec,
         &id,
         &changes,
@@ -58,12 +58,16 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
     )?;
     let pidfd = parsed.path("pidfd-socket")?;
     let pidfd = pidfd.map(|path| launch::connect_pidfd(path.as_str().as_ref())).transpose()?;
+    if console.is_none() {
+        launch::take_our_size(&mut decided.process);
+    }
     Role::Stage1.mark("exec decided");
     let exec = Exec {
         container: process.raw(),
         container_pid: record.pid,
         namespaces: decided.namespaces,
         cgroups: cgroups(record, &parsed.all("cgroup"))?,
+        unit: record.unit.clone(),
         process: decided.process,
         oom_score_adj: decided.oom_score_adj,
         affinity: decided.affinity,

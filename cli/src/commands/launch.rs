@@ -4,13 +4,14 @@ use crate::timeline::Timeline;
 use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::plan::{Goal, Monitoring, Residence, Streams, Supervision};
+use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Assembly, Context, Error, Level, Report, Result, Role, Text};
 use kickstage_master::attach::Input;
 use kickstage_master::container::Container;
 use kickstage_master::delete::Force;
 use kickstage_master::name_is_valid;
-use kickstage_stage1::cgroup::Layout;
-use kickstage_stage1::{Bundle, Finding, Host, Judge, Request, Service};
+use kickstage_stage1::cgroup::{Layout, Manager};
+use kickstage_stage1::{Bundle, Finding, Host, Judge, Request, Rootless, Service};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
 use std::ffi::CString;
@@ -28,6 +29,10 @@ pub(crate) struct Global {
     pub(crate) timeline: Timeline,
     /// What becomes of values that can't be enforced.
     pub(crate) judge: Judge,
+    /// Who makes control groups.
+    pub(crate) cgroup_manager: Manager,
+    /// Whether to do without what takes power over the host.
+    pub(crate) rootless: Rootless,
 }
 
 /// The flags of `create` and `run`.
@@ -98,7 +103,7 @@ pub(crate) fn create(global: &Global, options: &LaunchOptions) -> Result<i32> {
 pub(crate) fn run(global: &Global, options: &LaunchOptions) -> Result<i32> {
     let bundle = open_bundle(options)?;
     if options.split_cgroup {
-        split_cgroup()?;
+        split_cgroup(global.rootless)?;
     }
     match (options.wants_monitor(), options.detach) {
         (true, _) if options.stays() => {
@@ -121,8 +126,8 @@ pub(crate) fn run(global: &Global, options: &LaunchOptions) -> Result<i32> {
 
 /// Before anything is decided: the container's cgroup is relative to ours. On v1 it is inside of
 /// ours anyway.
-fn split_cgroup() -> Result<()> {
-    match Host::read()?.cgroups.layout {
+fn split_cgroup(rootless: Rootless) -> Result<()> {
+    match Host::read(rootless)?.cgroups.layout {
         Layout::Unified { own } => kickstage_cgroups::split(&text("our control group", &own)?),
         Layout::None | Layout::Legacy { .. } => Ok(()),
     }
@@ -216,7 +221,7 @@ pub(super) fn decide(
 ) -> Result<Assembly> {
     let bundle = open_bundle(options)?;
     let request = request(global, options, goal, supervision)?;
-    kickstage_stage1::prepare(&bundle, &request, &Host::read()?)
+    kickstage_stage1::prepare(&bundle, &request, &Host::read(request.rootless)?)
 }
 
 /// `kickstage check`: what is wrong with a bundle.
@@ -276,7 +281,10 @@ fn launch(
         timeline: global.timeline.descriptor(),
         monitor: monitor.as_ref().map(Fd::raw),
     };
-    let assembly = kickstage_stage1::prepare(bundle, &request, &Host::read()?)?;
+    let mut assembly = kickstage_stage1::prepare(bundle, &request, &Host::read(request.rootless)?)?;
+    if supervision == Supervision::Foreground && console.is_none() {
+        take_our_size(&mut assembly.process);
+    }
     for warning in request.judge.warnings() {
         global.report.line(Level::Warning, &warning.to_string());
     }
@@ -301,6 +309,14 @@ fn check_passthrough(options: &LaunchOptions, terminal: bool) -> Result<()> {
         _ if terminal => refused("process.terminal"),
         Some(_) => refused("--log-path"),
         None => Ok(()),
+    }
+}
+
+/// A terminal that we relay begins with the size of ours: the program may ask before we have a
+/// chance to tell it.
+pub(super) fn take_our_size(process: &mut ProcessSpec) {
+    if let (Some(console), Ok(size)) = (&mut process.console, tty::size(FdRef::STDIN)) {
+        (console.height, console.width) = (size.height, size.width);
     }
 }
 
@@ -335,6 +351,8 @@ fn request(
         report: global.report.clone(),
         descriptors: Descriptors::default(),
         judge: global.judge.clone(),
+        cgroup_manager: global.cgroup_manager,
+        rootless: global.rootless,
     })
 }
 

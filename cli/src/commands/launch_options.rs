@@ -83,6 +83,8 @@ pub(super) fn launching(global: &Global) -> Result<launch::Global> {
         report: global.report.clone(),
         timeline: Timeline::new(global.report.debug, trace),
         judge: global.judge.clone(),
+        cgroup_manager: global.cgroup_manager,
+        rootless: global.rootless,
     })
 }
 

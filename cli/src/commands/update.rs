@@ -44,7 +44,8 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
     };
     let changes = cgroup::update(&resources, container.cgroups()?, &global.judge)?;
     global.warn();
-    container.update(&changes)?;
+    let settings = changes.iter().flat_map(|(_, settings)| settings);
+    container.update(&changes, &cgroup::unit_properties(settings))?;
     container.update_rdt(&schemata(parsed))?;
     Ok(0)
 }

@@ -67,7 +67,8 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
         name: "cgroup-manager",
         short: None,
         value: Value::Choice("MANAGER", &["cgroupfs", "systemd", "disabled"]),
-        help: "Who makes control groups. Accepted; in this version it is always the engine itself.",
+        help: "Who makes control groups: the engine itself, systemd as transient units (cgroupsPath \
+               is then SLICE:PREFIX:NAME), or nobody.",
         default: "cgroupfs",
     },
     Flag {
@@ -78,11 +79,18 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
         default: "criu in $PATH",
     },
     Flag {
+        name: "systemd-timeout",
+        short: None,
+        value: Value::Number,
+        help: "How many seconds systemd may take for an answer.",
+        default: "30",
+    },
+    Flag {
         name: "rootless",
         short: None,
         value: Value::Choice("WHEN", &["auto", "true", "false"]),
-        help: "Whether to do without control groups that may not be made. Accepted; in this \
-               version it is an error if they can't be made.",
+        help: "Whether to do without control groups that may not be made, and to ask the user's own \
+               systemd: auto is for who is not root, or root of a user namespace.",
         default: "auto",
     },
     Flag {

@@ -7,8 +7,9 @@ use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::state::Status;
 use kickstage_config::{Context, Error, LineFormat, Report, Result, Role, Text};
 use kickstage_master::container::Container;
+use kickstage_stage1::cgroup::Manager;
 use kickstage_stage1::exec::with_state;
-use kickstage_stage1::{Bundle, Host, Judge, Request, Service};
+use kickstage_stage1::{Bundle, Host, Judge, Request, Rootless, Service};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, image};
 use serde::Deserialize;
@@ -37,8 +38,10 @@ pub(super) fn create(asked: &Create) -> Result<()> {
         report: log.report.clone(),
         descriptors: Descriptors { console_socket: asked.console_socket, ..Descriptors::default() },
         judge: Judge::strict(),
+        cgroup_manager: Manager::Cgroupfs,
+        rootless: Rootless::Auto,
     };
-    let assembly = kickstage_stage1::prepare(&bundle, &request, &Host::read()?)?;
+    let assembly = kickstage_stage1::prepare(&bundle, &request, &Host::read(request.rootless)?)?;
     if assembly.process.console.is_some() && asked.console_socket.is_none() {
         return Err(Error::new(Role::Cli, "set the terminal up")
             .because("console_socket is negative")
@@ -71,6 +74,7 @@ pub(super) fn exec(container: &Container, id: &Text, asked: &Exec) -> Result<c_i
         container_pid: record.pid,
         namespaces: decided.namespaces,
         cgroups: record.cgroups.clone(),
+        unit: record.unit.clone(),
         process: decided.process,
         oom_score_adj: decided.oom_score_adj,
         affinity: decided.affinity,

@@ -2,7 +2,7 @@
 
 use super::resources::Values;
 use crate::text::invalid;
-use kickstage_config::cgroup::Setting;
+use kickstage_config::cgroup::{Property, Setting, Value};
 use kickstage_config::{Result, Text};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources};
 use std::collections::BTreeMap;
@@ -124,15 +124,43 @@ pub(super) fn settings(rules: &Rules) -> Values {
     for ((kind, major, minor), access) in &rules.exceptions {
         let kind = if *kind == Kind::Char { 'c' } else { 'b' };
         let number = |value: Option<u32>| value.map_or("*".into(), |value| value.to_string());
-        let letters: String = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')]
-            .iter()
-            .filter(|(bit, _)| access & bit != 0)
-            .map(|(_, letter)| letter)
-            .collect();
-        let line = format!("{kind} {}:{} {letters}", number(*major), number(*minor));
+        let line = format!("{kind} {}:{} {}", number(*major), number(*minor), letters(*access));
         values.push_setting("devices", setting(exception, line));
     }
     values
+}
+
+/// For systemd, which would else open all devices when it is reloaded. Where it has no words for a
+/// rule it is told of none.
+pub(super) fn properties(rules: &Rules) -> Vec<Property> {
+    let device = |(kind, major, minor): Which| {
+        let kind = if kind == Kind::Char { "char" } else { "block" };
+        match (major, minor) {
+            (Some(major), Some(minor)) => Some(format!("/dev/{kind}/{major}:{minor}")),
+            (Some(major), None) => Some(format!("{kind}-{major}")),
+            (None, None) => Some(format!("{kind}-*")),
+            (None, Some(_)) => None,
+        }
+    };
+    let entries = rules.exceptions.iter();
+    let entries = entries.map(|(which, access)| Some((device(*which)?, letters(*access))));
+    let Some(list) = entries.collect::<Option<Vec<_>>>().filter(|_| !rules.allow) else {
+        return Vec::new();
+    };
+    let property = |name: &str, value| Property {
+        name: name.to_string(),
+        value,
+        key: "/linux/resources/devices".into(),
+        optional: true,
+    };
+    let policy = Value::Text("strict".into());
+    vec![property("DevicePolicy", policy), property("DeviceAllow", Value::Pairs(list))]
+}
+
+/// As in config.json.
+fn letters(access: u8) -> String {
+    let all = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
+    all.iter().filter(|(bit, _)| access & bit != 0).map(|(_, letter)| letter).collect()
 }
 
 /// An eBPF program under construction. Registers: r0 verdict, r1 scratch, r2 kind, r3 access,

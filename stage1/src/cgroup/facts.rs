@@ -1,22 +1,32 @@
 //! How this host lays its control groups out.
 
 use kickstage_config::{Context, Error, Result, Role, Text};
+use kickstage_sys::Errno;
 use kickstage_sys::file::{self, magic};
-use kickstage_sys::{Errno, process};
 
 /// Facts about control groups.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CgroupHost {
     /// Which hierarchies there are.
     pub layout: Layout,
-    /// Whether a container may do without the cgroups that can't be made here: we are not root.
-    pub optional: bool,
+    /// Whether we have no power over the host (`--rootless`): a container may do without the
+    /// cgroups that can't be made here, and systemd is the user's own.
+    pub rootless: bool,
+    /// The socket of the bus on which that systemd is, or why there is none.
+    pub bus: Result<Text>,
 }
 
 impl CgroupHost {
+    /// One without control groups.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        let bus = Text::new("/nowhere/bus").expect("a literal without a NUL");
+        Self { layout: Layout::None, rootless: false, bus: Ok(bus) }
+    }
+
     /// Whether we may make a cgroup: the longest part of the path that exists is writable.
     pub(super) fn can_make(&self, mount: &Text, path: &Text) -> bool {
-        if !self.optional {
+        if !self.rootless {
             return true;
         }
         let whole = format!("{mount}{path}");
@@ -49,6 +59,20 @@ pub enum Layout {
     },
 }
 
+impl Layout {
+    /// Our own cgroup, in the hierarchy that tells most.
+    pub(super) fn own(&self) -> &str {
+        match self {
+            Self::None => "",
+            Self::Unified { own } => own,
+            Self::Legacy { hierarchies } => {
+                let named = hierarchies.iter().find(|one| one.controllers == "name=systemd");
+                named.map_or("", |one| &one.own)
+            }
+        }
+    }
+}
+
 /// One v1 hierarchy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hierarchy {
@@ -66,11 +90,11 @@ const LIMIT: usize = 1 << 20;
 impl CgroupHost {
     /// Looks at this host. The mount table is not read: it can be long, and the places are
     /// a convention of twenty years (cgroups(7)).
-    pub fn read() -> Result<Self> {
-        let optional = process::effective_uid() != 0;
+    pub fn read(rootless: bool) -> Result<Self> {
+        let bus = bus(rootless);
         let Ok(root) = file::open_host(c"/sys/fs/cgroup", libc::O_RDONLY | libc::O_DIRECTORY)
         else {
-            return Ok(Self { layout: Layout::None, optional });
+            return Ok(Self { layout: Layout::None, rootless, bus });
         };
         let kind = file::filesystem(root.borrow()).during(Role::Stage1, "stat /sys/fs/cgroup")?;
         let own = file::read_host(c"/proc/self/cgroup", LIMIT)
@@ -79,12 +103,49 @@ impl CgroupHost {
             Error::new(Role::Stage1, "read /proc/self/cgroup").because("it is not UTF-8")
         })?;
         if kind == magic::CGROUP2 {
-            return Ok(Self { layout: unified(&own), optional });
+            return Ok(Self { layout: unified(&own), rootless, bus });
         }
         let names = file::entries(root.borrow()).during(Role::Stage1, "list /sys/fs/cgroup")?;
         let names: Vec<&str> = names.iter().filter_map(|name| name.to_str().ok()).collect();
-        Ok(Self { layout: legacy(&own, &names), optional })
+        Ok(Self { layout: legacy(&own, &names), rootless, bus })
     }
+}
+
+/// Where systemd is: the user's own on the session bus, or the system's (D-Bus specification,
+/// "Server Addresses" and "Well-known Message Bus Instances").
+fn bus(rootless: bool) -> Result<Text> {
+    let name = if rootless { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let path = match (variable(name), rootless) {
+        (Some(address), _) => path_of(&address),
+        (None, false) => Some("/run/dbus/system_bus_socket".into()),
+        (None, true) => variable("XDG_RUNTIME_DIR").map(|dir| format!("{dir}/bus")),
+    };
+    path.and_then(|path| Text::new(path).ok()).ok_or_else(|| {
+        Error::new(Role::Stage1, "find the bus of systemd")
+            .because(format!("{name} is not the path of a socket"))
+            .remedy(
+                "log in by a way that starts a systemd of yours, or use --cgroup-manager cgroupfs",
+            )
+    })
+}
+
+/// The first socket with a path; bytes may be escaped as %41.
+fn path_of(address: &str) -> Option<String> {
+    let mut servers = address.split(';').filter_map(|server| server.strip_prefix("unix:"));
+    let path = servers
+        .find_map(|server| server.split(',').find_map(|option| option.strip_prefix("path=")))?;
+    let mut bytes = Vec::new();
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            u8::from_str_radix(str::from_utf8(&digits).ok()?, 16).ok()?
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// A line is `number:controllers:path`; that of v2 has number 0 and no controllers.
@@ -130,6 +191,18 @@ mod tests {
         assert_eq!(hierarchies.len(), 2, "net_cls is not mounted");
         assert_eq!(hierarchies[1].mount.as_str(), "/sys/fs/cgroup/cpu,cpuacct");
         assert_eq!(hierarchies[1].own, "/a:b", "a path may hold colons");
+    }
+
+    #[test]
+    fn the_address_of_a_bus_is_a_path() {
+        for (address, path) in [
+            ("unix:path=/run/user/7/bus", Some("/run/user/7/bus")),
+            ("unix:abstract=/x;unix:guid=5,path=/a%20b", Some("/a b")),
+            ("tcp:host=x", None),
+            ("unix:path=/%zz", None),
+        ] {
+            assert_eq!(path_of(address).as_deref(), path, "{address}");
+        }
     }
 
     #[test]

@@ -4,13 +4,15 @@
 mod devices;
 mod facts;
 mod resources;
+mod systemd;
 mod view;
 
 pub use facts::{CgroupHost, Hierarchy, Layout};
+pub use systemd::of_settings as unit_properties;
 pub(crate) use view::{Entry, mount_steps};
 
-use crate::Judge;
 use crate::text::{self, clean, invalid};
+use crate::{Host, Judge, Request};
 use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Result, Text};
@@ -18,19 +20,99 @@ pub use oci_spec::runtime::LinuxResources;
 use oci_spec::runtime::Spec;
 use resources::Values;
 
+/// Who makes cgroups (`--cgroup-manager`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Manager {
+    /// The engine, in the cgroup file systems.
+    #[default]
+    Cgroupfs,
+    /// systemd, as units.
+    Systemd {
+        /// Seconds that it may take for an answer.
+        patience: u32,
+    },
+    /// Nobody: the container stays in the caller's.
+    Disabled,
+}
+
+/// What decides about a container's cgroups beside its configuration.
+pub(crate) struct Around<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) host: &'a CgroupHost,
+    pub(crate) manager: Manager,
+    pub(crate) judge: &'a Judge,
+}
+
+impl Manager {
+    /// systemd, with the patience of `--systemd-timeout`'s default.
+    pub const SYSTEMD: Self = Self::Systemd { patience: 30 };
+}
+
+impl<'a> Around<'a> {
+    pub(crate) fn new(request: &'a Request, host: &'a Host) -> Self {
+        let (id, manager) = (request.id.as_str(), request.cgroup_manager);
+        Self { id, host: &host.cgroups, manager, judge: &request.judge }
+    }
+}
+
 /// Decides the container's cgroups.
 ///
 /// `/linux/cgroupsPath` that begins with a slash is below the mount of every hierarchy. Another
 /// one, or none (then it is the container's name), is relative to our own cgroup, as runc has
 /// it: on v1 inside of it, on v2 beside it, since a v2 cgroup with processes has no children
 /// with controllers.
-pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost, judge: &Judge) -> Result<CgroupPlan> {
+pub(crate) fn plan(spec: &Spec, around: &Around<'_>) -> Result<CgroupPlan> {
     let none = LinuxResources::default();
     let linux = spec.linux().as_ref();
     let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&none);
-    let wanted = linux.and_then(|linux| linux.cgroups_path().as_ref());
+    match around.manager {
+        Manager::Disabled => disabled(resources, around.judge),
+        Manager::Cgroupfs => in_file_systems(spec, resources, around),
+        Manager::Systemd { patience } => {
+            let place = systemd::Place::decide(spec, around.id, around.host)?;
+            let mut plan = groups(resources, around, |_| Ok(place.path.clone()))?;
+            let rules = devices::rules(resources)?;
+            systemd::add(&mut plan, &place, spec, around.id, around.host, (&rules, patience))?;
+            if around.host.rootless {
+                plan.device_program.clear();
+            }
+            Ok(plan)
+        }
+    }
+}
+
+/// Nothing is limited, and nothing may be asked for but what every container is given.
+fn disabled(resources: &LinuxResources, judge: &Judge) -> Result<CgroupPlan> {
+    let all = serde_json::to_value(resources).unwrap_or_default();
+    let given = all.as_object().into_iter().flatten();
+    let given = given.filter(|(name, value)| *name != "devices" && !is_empty(value));
+    for (name, _) in given {
+        judge.refuse_because(
+            &format!("/linux/resources/{name}"),
+            "--cgroup-manager disabled makes no control groups that could have limits",
+        )?;
+    }
+    Ok(CgroupPlan::default())
+}
+
+fn is_empty(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => true,
+        serde_json::Value::Object(map) => map.values().all(is_empty),
+        serde_json::Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+fn in_file_systems(
+    spec: &Spec,
+    resources: &LinuxResources,
+    around: &Around<'_>,
+) -> Result<CgroupPlan> {
+    let wanted = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
     let wanted = wanted.map(|path| text::path("/linux/cgroupsPath", path)).transpose()?;
-    let wanted = wanted.as_ref().map(Text::as_str).filter(|path| !path.is_empty()).unwrap_or(id);
+    let wanted = wanted.as_ref().map(Text::as_str).filter(|path| !path.is_empty());
+    let wanted = wanted.unwrap_or(around.id);
     let place = |own: &str| {
         let path = if wanted.starts_with('/') {
             clean(wanted)
@@ -42,8 +124,20 @@ pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost, judge: &Judge) -> R
         }
         text::text("/linux/cgroupsPath", &path)
     };
-    let mut plan = match &host.layout {
-        Layout::None if *resources == none => Ok(CgroupPlan::default()),
+    let mut plan = groups(resources, around, place)?;
+    do_without(&mut plan, around.host)?;
+    Ok(plan)
+}
+
+/// The groups and their values; `place` says where, from our own cgroup.
+fn groups(
+    resources: &LinuxResources,
+    around: &Around<'_>,
+    place: impl Fn(&str) -> Result<Text>,
+) -> Result<CgroupPlan> {
+    let judge = around.judge;
+    match &around.host.layout {
+        Layout::None if *resources == LinuxResources::default() => Ok(CgroupPlan::default()),
         Layout::None => Err(invalid("/linux/resources", "this host has no cgroup file system")
             .remedy("mount one: mount -t cgroup2 none /sys/fs/cgroup")),
         Layout::Unified { own } => {
@@ -51,9 +145,7 @@ pub(crate) fn plan(spec: &Spec, id: &str, host: &CgroupHost, judge: &Judge) -> R
             unified(place(beside)?, resources, judge)
         }
         Layout::Legacy { hierarchies } => legacy(hierarchies, place, resources, judge),
-    }?;
-    do_without(&mut plan, host)?;
-    Ok(plan)
+    }
 }
 
 /// Decides what to write into the cgroups of a container that runs. Device rules stay as they are.
@@ -96,7 +188,7 @@ fn do_without(plan: &mut CgroupPlan, host: &CgroupHost) -> Result<()> {
             .remedy("delegate a cgroup v2 tree: systemd-run --user --scope -p Delegate=yes …"));
         }
     }
-    if host.optional {
+    if host.rootless {
         // eBPF takes a privilege that no user namespace gives
         plan.device_program.clear();
     }
@@ -117,6 +209,7 @@ fn unified(path: Text, resources: &LinuxResources, judge: &Judge) -> Result<Cgro
         groups: vec![group],
         device_program: devices::program(&devices::rules(resources)?),
         device_key: "/linux/resources/devices".into(),
+        unit: None,
     })
 }
 

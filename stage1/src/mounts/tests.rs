@@ -25,7 +25,7 @@ fn bound(wanted: Wanted, linux: Value) -> Result<(Bind, Vec<MappedTree>)> {
         spec: &spec,
         bundle: &Text::from_literal("/b"),
         namespaces: &crate::namespaces::decide(&spec).unwrap(),
-        host: &cgroup::CgroupHost { layout: cgroup::Layout::None, optional: false },
+        host: &cgroup::CgroupHost::none(),
         cgroups: &CgroupPlan::default(),
         label: None,
     };

@@ -1,0 +1,79 @@
+use super::*;
+use crate::cgroup::facts::Layout;
+use kickstage_config::cgroup::Setting;
+use serde_json::json;
+
+fn host(own: &str, rootless: bool) -> CgroupHost {
+    let layout = Layout::Unified { own: own.into() };
+    CgroupHost { layout, rootless, ..CgroupHost::none() }
+}
+
+fn place(path: &str, host: &CgroupHost) -> Result<(String, String)> {
+    let spec = json!({"ociVersion": "1.3.0", "linux": {"cgroupsPath": path}});
+    let spec: Spec = serde_json::from_value(spec).unwrap();
+    Place::decide(&spec, "box", host).map(|place| (place.unit, place.path.to_string()))
+}
+
+#[test]
+fn units_are_named_as_runc_names_them() {
+    let root = host("/", false);
+    for (wanted, unit, path) in [
+        ("", "kickstage-box.scope", "/system.slice/kickstage-box.scope"),
+        ("machine.slice:libpod:1", "libpod-1.scope", "/machine.slice/libpod-1.scope"),
+        ("a-b-c.slice:x:1", "x-1.scope", "/a.slice/a-b.slice/a-b-c.slice/x-1.scope"),
+        (":x:1", "x-1.scope", "/system.slice/x-1.scope"),
+        ("-.slice:x:1", "x-1.scope", "/x-1.scope"),
+        ("system.slice::1", "-1.scope", "/system.slice/-1.scope"),
+        ("system.slice:x:own-1.slice", "own-1.slice", "/own.slice/own-1.slice"),
+    ] {
+        assert_eq!(place(wanted, &root).unwrap(), (unit.into(), path.into()), "{wanted}");
+    }
+    for wrong in ["/a/b", "a.slice:b", "a:b:c", "a--b.slice:x:1", "a/b.slice:x:1", ":x:a/b"] {
+        let error = place(wrong, &root).unwrap_err().to_string();
+        assert!(error.contains("/linux/cgroupsPath"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_users_units_are_below_his_own_systemd() {
+    let unit = "user.slice/kickstage-box.scope";
+    for own in [
+        "/user.slice/user-7.slice/session-2.scope",
+        "/user.slice/user-7.slice/user@7.service/app.slice/x.service",
+    ] {
+        let path = format!("/user.slice/user-7.slice/user@7.service/{unit}");
+        assert_eq!(place("", &host(own, true)).unwrap().1, path);
+    }
+}
+
+#[test]
+fn values_are_told_to_systemd_too() {
+    let setting = |file: &str, value: &str| Setting {
+        file: Text::new(file).unwrap(),
+        value: value.into(),
+        ..Setting::default()
+    };
+    let settings = [
+        setting("memory.max", "4096"),
+        setting("memory.swap.max", "max"),
+        setting("cpu.max", "15000 100000"),
+        setting("cpuset.cpus", "0-8"),
+        setting("io.max", "8:0 rbps=5"),
+        setting("io.max", "8:0 wiops=max"),
+        setting("io.max", "8:16 rbps=6"),
+        setting("hugetlb.2MB.max", "0"),
+        setting("memory.max", "8192"),
+    ];
+    let found = of_settings(&settings);
+    let value = |name: &str| found.iter().find(|p| p.name == name).map(|p| p.value.clone());
+    assert_eq!(value("MemoryMax"), Some(Value::Large(8192)), "the last one");
+    assert_eq!(value("MemorySwapMax"), Some(Value::Large(u64::MAX)));
+    assert_eq!(value("CPUQuotaPerSecUSec"), Some(Value::Large(150_000)));
+    assert_eq!(value("CPUQuotaPeriodUSec"), Some(Value::Large(100_000)));
+    assert_eq!(value("AllowedCPUs"), Some(Value::Bytes(vec![0xff, 1])));
+    let rates = vec![("/dev/block/8:0".to_string(), 5), ("/dev/block/8:16".to_string(), 6)];
+    assert_eq!(value("IOReadBandwidthMax"), Some(Value::Rates(rates)));
+    let rates = vec![("/dev/block/8:0".to_string(), u64::MAX)];
+    assert_eq!(value("IOWriteIOPSMax"), Some(Value::Rates(rates)));
+    assert_eq!(found.len(), 7);
+}
