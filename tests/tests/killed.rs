@@ -107,16 +107,12 @@ fn an_exec_that_is_killed_at_any_time_leaves_no_process_in_the_container() {
             let words = running.exec_words(&[], &["true"]);
             let child = runtime.bare(&words).spawn().unwrap();
             std::thread::sleep(moment);
-            match descendant(child.id()).filter(|_| half) {
-                // SAFETY: only sends a signal, to a process below one that we have made.
-                Some(pid) => unsafe {
-                    libc::kill(pid, libc::SIGKILL);
-                },
-                None => {
-                    kill(child);
-                    continue;
-                }
-            }
+            let Some(pid) = descendant(child.id()).filter(|_| half) else {
+                kill(child);
+                continue;
+            };
+            // SAFETY: only sends a signal, to a process below one that we have made.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
             let mut child = child;
             wait_until("the command ends", || child.try_wait().unwrap().is_some());
         }
