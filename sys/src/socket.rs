@@ -134,7 +134,8 @@ pub fn send(socket: FdRef<'_>, bytes: &[u8], passenger: Option<FdRef<'_>>) -> Re
 }
 
 /// Receives one message of at most `limit` bytes and the descriptor that came with it
-/// (recvmsg(2)). An empty message without descriptor is the end. A longer one is `EMSGSIZE`.
+/// (recvmsg(2)). An empty message without descriptor is the end. A longer one, or one with more
+/// descriptors, is `EMSGSIZE`.
 pub fn receive(socket: FdRef<'_>, limit: usize) -> Result<(Vec<u8>, Option<Fd>)> {
     let mut bytes: Vec<u8> = Vec::with_capacity(limit);
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: limit };
@@ -146,7 +147,8 @@ pub fn receive(socket: FdRef<'_>, limit: usize) -> Result<(Vec<u8>, Option<Fd>)>
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = carrier.as_mut_ptr().cast();
-        message.msg_controllen = size_of::<Carrier>() as _;
+        // room for one: the kernel closes what does not fit, and we can't lose track of it
+        message.msg_controllen = libc::CMSG_LEN(4) as _;
         let got = loop {
             let flags = libc::MSG_CMSG_CLOEXEC;
             match check(libc::recvmsg(socket.raw(), &raw mut message, flags) as i64) {
@@ -157,7 +159,7 @@ pub fn receive(socket: FdRef<'_>, limit: usize) -> Result<(Vec<u8>, Option<Fd>)>
         let header = libc::CMSG_FIRSTHDR(&raw const message);
         let passenger = (!header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS)
             .then(|| Fd::from_raw(libc::CMSG_DATA(header).cast::<i32>().read_unaligned()));
-        if message.msg_flags & libc::MSG_TRUNC != 0 {
+        if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
             return Err(Errno(libc::EMSGSIZE));
         }
         bytes.set_len(got as usize);
