@@ -2,34 +2,18 @@
 //!
 //! The seed is a config with everything; parts of it are exchanged for anything.
 
-use kickstage_config::handoff::{self, Descriptors, Form};
-use kickstage_config::plan::{Goal, Supervision};
-use kickstage_config::{Assembly, Report, Text};
-use kickstage_stage1::cgroup::{CgroupHost, Hierarchy, Layout};
-use kickstage_stage1::{Bundle, Host, Judge, Request, Severity, check, prepare};
+mod around;
+
+use around::{bundle, host, request};
+use kickstage_config::handoff::{self, Form};
+use kickstage_config::{Assembly, Text};
+use kickstage_stage1::cgroup::{Hierarchy, Layout};
+use kickstage_stage1::{Bundle, Host, Judge, Severity, check, prepare};
 use oci_spec::runtime::Spec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const SEED: &str = include_str!("../src/support/everything.json");
-
-fn request(judge: Judge) -> Request {
-    Request {
-        id: Text::new("any").unwrap(),
-        state_root: Text::new("/run/any").unwrap(),
-        goal: Goal::Created,
-        supervision: Supervision::Foreign,
-        keep: false,
-        pid_file: None,
-        no_pivot: false,
-        no_new_keyring: false,
-        empty_process: false,
-        preserve_fds: 0,
-        report: Report::default(),
-        descriptors: Descriptors::default(),
-        judge,
-    }
-}
 
 fn hosts() -> [Host; 3] {
     let hierarchy = |controllers: &str| Hierarchy {
@@ -39,8 +23,7 @@ fn hosts() -> [Host; 3] {
     };
     let legacy =
         Layout::Legacy { hierarchies: ["memory", "cpu,cpuacct", "name=x"].map(hierarchy).into() };
-    [Layout::None, Layout::Unified { own: "/own".into() }, legacy]
-        .map(|layout| Host { cgroups: CgroupHost { layout, optional: false }, unprivileged: None })
+    [Layout::None, Layout::Unified { own: "/own".into() }, legacy].map(host)
 }
 
 /// All that config.json can hold, with and without what only few hosts can give.
@@ -83,8 +66,7 @@ proptest! {
     #[test]
     fn any_config_is_decided_or_refused(config in config(), lenient in any::<bool>()) {
         let Ok(spec) = serde_json::from_value::<Spec>(config) else { return Ok(()) };
-        let bundle =
-            Bundle { path: Text::new("/b").unwrap(), rootfs: Text::new("/b/r").unwrap(), over_host: false, spec };
+        let bundle = bundle(spec);
         for host in hosts() {
             let judge = if lenient { Judge::lenient() } else { Judge::strict() };
             match prepare(&bundle, &request(judge), &host) {

@@ -1,12 +1,15 @@
 //! Any bytes in place of a handoff are refused, or are what somebody could have handed over.
 
+mod around;
+
+use around::{bundle, host, request};
 use kickstage_config::channel::Message;
 use kickstage_config::exec::Task;
-use kickstage_config::handoff::{self, Descriptors, Form};
-use kickstage_config::plan::{Goal, Step, Supervision};
-use kickstage_config::{Assembly, Error, Report, Role, Text};
-use kickstage_stage1::cgroup::{CgroupHost, Layout};
-use kickstage_stage1::{Bundle, Host, Judge, Request, prepare};
+use kickstage_config::handoff::{self, Form};
+use kickstage_config::plan::Step;
+use kickstage_config::{Assembly, Error, Role};
+use kickstage_stage1::cgroup::Layout;
+use kickstage_stage1::{Judge, prepare};
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -14,29 +17,9 @@ use std::fmt::Debug;
 /// What stage1 makes of a config with everything.
 fn assembly() -> Assembly {
     let text = include_str!("../src/support/everything.json");
-    let bundle = Bundle {
-        path: Text::new("/b").unwrap(),
-        rootfs: Text::new("/b/r").unwrap(),
-        over_host: false,
-        spec: serde_json::from_str(text).unwrap(),
-    };
-    let request = Request {
-        id: Text::new("any").unwrap(),
-        state_root: Text::new("/run/any").unwrap(),
-        goal: Goal::Running,
-        supervision: Supervision::Foreground,
-        keep: true,
-        pid_file: Some(Text::new("/p").unwrap()),
-        no_pivot: false,
-        no_new_keyring: false,
-        empty_process: false,
-        preserve_fds: 2,
-        report: Report::default(),
-        descriptors: Descriptors { console_socket: Some(3), timeline: None, monitor: Some(9) },
-        judge: Judge::lenient(),
-    };
-    let cgroups = CgroupHost { layout: Layout::Unified { own: "/own".into() }, optional: false };
-    prepare(&bundle, &request, &Host { cgroups, unprivileged: None }).unwrap()
+    let bundle = bundle(serde_json::from_str(text).unwrap());
+    let host = host(Layout::Unified { own: "/own".into() });
+    prepare(&bundle, &request(Judge::lenient()), &host).unwrap()
 }
 
 fn encoded<T: Serialize>(value: &T) -> Vec<Vec<u8>> {

@@ -1,10 +1,11 @@
 //! Any options of a mount are decided about or refused, and none is left aside.
 
-use kickstage_config::handoff::Descriptors;
-use kickstage_config::plan::{Goal, Op, Supervision};
-use kickstage_config::{Report, Text};
-use kickstage_stage1::cgroup::{CgroupHost, Layout};
-use kickstage_stage1::{Bundle, Host, Judge, Request, mount_options, prepare};
+mod around;
+
+use around::{bundle, host, request};
+use kickstage_config::plan::Op;
+use kickstage_stage1::cgroup::Layout;
+use kickstage_stage1::{Judge, mount_options, prepare};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -33,38 +34,15 @@ fn option() -> impl Strategy<Value = String> {
     ]
 }
 
-fn request() -> Request {
-    Request {
-        id: Text::new("any").unwrap(),
-        state_root: Text::new("/run/any").unwrap(),
-        goal: Goal::Created,
-        supervision: Supervision::Foreign,
-        keep: false,
-        pid_file: None,
-        no_pivot: false,
-        no_new_keyring: false,
-        empty_process: true,
-        preserve_fds: 0,
-        report: Report::default(),
-        descriptors: Descriptors::default(),
-        judge: Judge::strict(),
-    }
-}
-
 /// The operation of the one mount of a config; `None` if it is refused.
 fn decided(kind: &str, options: &[String]) -> Result<Option<Op>, TestCaseError> {
     let spec = json!({
         "ociVersion": "1.3.0", "root": {"path": "r"}, "linux": {"namespaces": [{"type": "mount"}]},
         "mounts": [{"destination": "/mnt", "type": kind, "source": "/s", "options": options}],
     });
-    let bundle = Bundle {
-        path: Text::new("/b").unwrap(),
-        rootfs: Text::new("/b/r").unwrap(),
-        over_host: false,
-        spec: serde_json::from_value(spec).unwrap(),
-    };
-    let cgroups = CgroupHost { layout: Layout::Unified { own: "/".into() }, optional: false };
-    match prepare(&bundle, &request(), &Host { cgroups, unprivileged: None }) {
+    let bundle = bundle(serde_json::from_value(spec).unwrap());
+    let host = host(Layout::Unified { own: "/".into() });
+    match prepare(&bundle, &request(Judge::strict()), &host) {
         Ok(assembly) => {
             let setup = assembly.plan.setup;
             let steps = setup.early.into_iter().chain(setup.mounts).chain(setup.enter);

@@ -69,7 +69,7 @@ fn repetitive() -> impl Strategy<Value = Value> {
         |(rules, times, architectures)| {
             json!({
                 "defaultAction": "SCMP_ACT_ERRNO", "architectures": architectures,
-                "syscalls": rules.repeat(times),
+                "syscalls": vec![rules; times].concat(),
             })
         },
     )

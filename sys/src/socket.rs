@@ -182,6 +182,38 @@ mod tests {
         assert!(text.starts_with(b"Name:"));
     }
 
+    /// One message with both.
+    fn send_two(socket: FdRef<'_>, passengers: [FdRef<'_>; 2]) {
+        let mut part = libc::iovec { iov_base: b"x".as_ptr().cast_mut().cast(), iov_len: 1 };
+        let mut carrier = Carrier([0; 32]);
+        // SAFETY: as in `send`; CMSG_SPACE(8) is 24.
+        let sent = unsafe {
+            let mut message: libc::msghdr = zeroed();
+            message.msg_iov = &raw mut part;
+            message.msg_iovlen = 1;
+            message.msg_control = (&raw mut carrier).cast();
+            message.msg_controllen = libc::CMSG_SPACE(8) as _;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(8) as _;
+            libc::CMSG_DATA(header).cast::<[i32; 2]>().write_unaligned(passengers.map(FdRef::raw));
+            libc::sendmsg(socket.raw(), &raw const message, 0)
+        };
+        assert_eq!(sent, 1);
+    }
+
+    #[test]
+    fn more_descriptors_than_one_are_refused_and_none_stays_open() {
+        let (left, right) = pair().unwrap();
+        let (read, write) = crate::file::pipe().unwrap();
+        send_two(left.borrow(), [read.borrow(), write.borrow()]);
+        assert_eq!(receive(right.borrow(), 10).err(), Some(Errno(libc::EMSGSIZE)));
+        drop(write);
+        // the end: nobody else holds the other one
+        assert_eq!(crate::file::read_all(read.borrow(), 10), Ok(Vec::new()));
+    }
+
     #[test]
     fn a_longer_message_than_the_limit_is_refused_not_cut() {
         let (left, right) = pair().unwrap();
