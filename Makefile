@@ -61,7 +61,7 @@ fuzz: deps
 bench: build
 	cargo build $(STATIC) --quiet -p kickstage-bench
 	unshare -m --propagation private sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$$@"' sh \
-		$(OUT)/kickstage-bench --runtime kickstage=$(OUT)/kickstage --runtime crun=crun --runtime runc=runc --seccomp $(ARGS)
+		$(OUT)/kickstage-bench --runtime kickstage=$(OUT)/kickstage --runtime crun=crun --runtime runc=runc $(ARGS)
 
 # The C library; its one object shows only the names of the header.
 lib: deps

@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const HELP: &str = "\
-Measures container engines beside each other. Needs root, strace, and the peers.
+Measures container engines beside each other. Needs root, strace, the peers, and for
+seccomp a C compiler and libseccomp-dev.
 
   --runtime NAME=PATH  a program with runc's command line; the first is ours. Repeatable
   --floor PATH         a hand-written minimum to race
   --rounds N           rounds of each scenario (60); those of list are a tenth
-  --scenario NAME      only this one; repeatable
-  --seccomp            also compare filters with libseccomp's: needs a C compiler and libseccomp-dev
+  --scenario NAME      only this one, or seccomp: filters beside libseccomp's; repeatable
   --memory             also look for the smallest memory limit: slow
   --write FILE         put the tables between the marks of that document ...
   --section NAME       ... that have this name
@@ -114,10 +114,13 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             Long("rounds") => options.rounds = parser.value()?.parse()?,
             Long("scenario") => {
                 let name = parser.value()?.string()?;
+                if name == "seccomp" {
+                    options.seccomp = true;
+                    continue;
+                }
                 let known = Scenario::ALL.into_iter().find(|scenario| scenario.name() == name);
                 options.scenarios.push(known.ok_or("no such scenario")?);
             }
-            Long("seccomp") => options.seccomp = true,
             Long("memory") => options.memory = true,
             Long("write") => options.write = Some(parser.value()?.into()),
             Long("section") => options.section = parser.value()?.string()?,
@@ -125,8 +128,9 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             other => return Err(other.unexpected().into()),
         }
     }
-    if options.scenarios.is_empty() {
+    if options.scenarios.is_empty() && !options.seccomp {
         options.scenarios = Scenario::ALL.to_vec();
+        options.seccomp = true;
     }
     if options.subjects.is_empty() || options.rounds == 0 {
         return Err("at least one --runtime and one round are needed".into());

@@ -14,6 +14,7 @@ pub(crate) struct Oracle(PathBuf);
 pub(crate) struct Compiled {
     pub(crate) program: Vec<sock_filter>,
     /// Names that it does not know.
+    #[allow(dead_code, reason = "the benchmark has no use for them")]
     pub(crate) unknown: Vec<String>,
     /// Nanoseconds that it took, if it was asked to measure.
     #[allow(dead_code, reason = "the tests do not measure")]
