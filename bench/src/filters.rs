@@ -91,6 +91,22 @@ fn ask_ourselves(arguments: &[&str]) -> u64 {
     text.trim().parse().expect("it tells a number")
 }
 
+/// How to come to a filter.
+#[derive(Clone, Copy)]
+enum Way {
+    Ours,
+    Libseccomp,
+    LibseccompTree,
+    Read,
+}
+
+const WAYS: [(Way, &str); 4] = [
+    (Way::Ours, "kickstage"),
+    (Way::Libseccomp, "libseccomp"),
+    (Way::LibseccompTree, "libseccomp, binary tree"),
+    (Way::Read, "reading a compiled one"),
+];
+
 /// The time of the first compiling of a process, and of one of many.
 pub(crate) fn compiling(rounds: usize) -> String {
     let dir = tempfile::tempdir_in("/run").expect("/run is writable");
@@ -102,27 +118,27 @@ pub(crate) fn compiling(rounds: usize) -> String {
         let compiled = oracle.compile(&profile, &[level, count]);
         compiled.expect("docker's profile compiles").took.expect("it was asked")
     };
-    let work: [(&str, &dyn Fn(&str) -> u64); 4] = [
-        ("kickstage", &|count| ask_ourselves(&[COMPILE, count])),
-        ("libseccomp", &|count| theirs("1", count)),
-        ("libseccomp, binary tree", &|count| theirs("2", count)),
-        ("reading a compiled one", &|count| ask_ourselves(&[READ, count, &place])),
-    ];
-    let mut least = [[u64::MAX; 2]; 4];
+    let measure = |way: Way, count: &str| match way {
+        Way::Ours => ask_ourselves(&[COMPILE, count]),
+        Way::Libseccomp => theirs("1", count),
+        Way::LibseccompTree => theirs("2", count),
+        Way::Read => ask_ourselves(&[READ, count, &place]),
+    };
+    let mut least = [[u64::MAX; 2]; WAYS.len()];
     for round in 0..rounds {
-        for turn in 0..work.len() {
-            let at = (round + turn) % work.len();
+        for turn in 0..WAYS.len() {
+            let at = (round + turn) % WAYS.len();
             for (count, least) in ["1", WARM].iter().zip(&mut least[at]) {
-                *least = work[at].1(count).min(*least);
+                *least = measure(WAYS[at].0, count).min(*least);
             }
         }
     }
-    let rows = work.iter().zip(least).map(|((name, _), [first, warm])| {
+    let rows = WAYS.iter().zip(least).map(|((_, name), [first, warm])| {
         let ratio = |ours: u64, it: u64| Cell::Ratio(ours as f64 / it as f64);
         let micros = |nanos: u64| Cell::Number(nanos as f64 / 1000.0);
         let cells =
             [micros(first), ratio(least[0][0], first), micros(warm), ratio(least[0][1], warm)];
-        (name.to_string(), Vec::from(cells))
+        (String::from(*name), Vec::from(cells))
     });
     let columns = ["first µs", "ours ÷ it", "repeated µs", "ours ÷ it"];
     report::cells("seccomp-compile", &columns, &rows.collect::<Vec<_>>())

@@ -162,7 +162,7 @@ mod tests {
             drop(left);
             match right.receive() {
                 // what cannot be told from the end
-                Ok(None) => prop_assert_eq!(&bytes, &[]),
+                Ok(None) => prop_assert!(bytes.is_empty()),
                 Ok(Some(message)) => {
                     let again = handoff::encode(&message, Form::Compact).unwrap();
                     prop_assert_eq!(handoff::decode::<Message>(&again).unwrap(), message);

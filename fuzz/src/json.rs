@@ -14,7 +14,7 @@ fn leaf(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
         select(numbers).prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         "[a-z0-9:/.,=\\-\u{0}ä ]{0,12}".prop_map(Value::from),
-        select(words).prop_map(|word| Value::from(word)),
+        select(words).prop_map(Value::from),
     ]
 }
 

@@ -103,7 +103,7 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
 /// Linux 4.0.
 const LAZYTIME: u64 = 1 << 25;
 /// Linux 5.10.
-const NOSYMFOLLOW: u64 = 256;
+pub(crate) const NOSYMFOLLOW: u64 = 256;
 
 /// The names of all options, for `features`.
 pub fn mount_options() -> impl Iterator<Item = &'static str> {

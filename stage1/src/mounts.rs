@@ -113,7 +113,21 @@ impl Wanted {
             let pointer = format!("{}/options", self.key);
             return Err(invalid(&pointer, "tmpcopyup is for a tmpfs"));
         }
+        self.check_cgroups()?;
         self.check_proc()
+    }
+
+    /// In a cgroup namespace the kernel leaves options of the file system aside, and without one
+    /// there is no new file system.
+    fn check_cgroups(&self) -> Result<()> {
+        let options = self.options.data.iter().chain(&self.options.file_system_flag);
+        match options.map(String::as_str).find(|_| self.shows_cgroups()) {
+            Some(option) => Err(invalid(
+                &format!("{}/options", self.key),
+                format!("{option}: a mount of cgroups has no such option"),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_proc(&self) -> Result<()> {
@@ -167,6 +181,8 @@ impl Wanted {
                 key: &self.key,
                 target: &self.target,
                 flags: self.options.flags | if protected { libc::MS_RDONLY } else { 0 },
+                propagation: &self.options.propagation,
+                recursive: &self.options.recursive,
                 namespace,
             };
             return cgroup::mount_steps(&entry, around.host, around.cgroups);

@@ -1,6 +1,7 @@
 //! Any bytes in place of a handoff are refused, or are what somebody could have handed over.
 
 mod around;
+mod seeds;
 
 use around::{bundle, host, request};
 use kickstage_config::channel::Message;
@@ -16,8 +17,7 @@ use std::fmt::Debug;
 
 /// What stage1 makes of a config with everything.
 fn assembly() -> Assembly {
-    let text = include_str!("../src/support/everything.json");
-    let bundle = bundle(serde_json::from_str(text).unwrap());
+    let bundle = bundle(serde_json::from_value(seeds::seeds().remove(0)).unwrap());
     let host = host(Layout::Unified { own: "/own".into() });
     prepare(&bundle, &request(Judge::lenient()), &host).unwrap()
 }

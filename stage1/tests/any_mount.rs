@@ -57,6 +57,13 @@ fn decided(kind: &str, options: &[String]) -> Result<Option<Op>, TestCaseError> 
     }
 }
 
+/// The flags of propagation that options ask for.
+fn propagation(options: &[String]) -> usize {
+    let words = ["private", "shared", "slave", "unbindable"];
+    let names = options.iter().map(|name| name.strip_prefix('r').unwrap_or(name));
+    names.filter(|name| words.contains(name)).count()
+}
+
 proptest! {
     #![proptest_config(kickstage_fuzz::seeded())]
     #[test]
@@ -68,14 +75,17 @@ proptest! {
         let foreign = options.iter().filter(|option| !known.contains(&option.as_str()));
         let foreign: Vec<&str> = foreign.map(String::as_str).collect();
         match decided(kind, &options)? {
-            Some(Op::Mount(mount)) => prop_assert_eq!(mount.data.as_str(), foreign.join(",")),
+            Some(Op::Mount(mount)) => {
+                prop_assert_eq!(mount.data.as_str(), foreign.join(","));
+                prop_assert_eq!(mount.propagation.len(), propagation(&options));
+            }
             Some(Op::Bind(bind)) => {
                 prop_assert!(foreign.is_empty(), "a bind mount has no {:?}", foreign);
+                prop_assert_eq!(bind.propagation.len(), propagation(&options));
                 let last = options.iter().rev().find(|name| name.ends_with("bind"));
                 prop_assert_eq!(bind.recursive, last.is_some_and(|name| name == "rbind"));
             }
-            // cgroups have mounts of their own making
-            Some(_) => prop_assert_eq!(kind, "cgroup"),
+            Some(other) => return Err(TestCaseError::fail(format!("{other:?}"))),
             None => {}
         }
     }

@@ -1,6 +1,7 @@
 //! What the container sees of its cgroups under /sys/fs/cgroup.
 
 use super::{CgroupHost, Layout};
+use crate::mount_options::NOSYMFOLLOW;
 use crate::text;
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{AttributeChange, Bind, Mount, Op, Step};
@@ -15,17 +16,32 @@ pub(crate) struct Entry<'a> {
     pub(crate) target: &'a str,
     /// `MS_*` flags of its options.
     pub(crate) flags: u64,
+    /// `MS_*` propagation.
+    pub(crate) propagation: &'a [u64],
+    /// Attributes of all that is mounted for it.
+    pub(crate) recursive: &'a [AttributeChange],
     /// Whether the container has a cgroup namespace.
     pub(crate) namespace: bool,
 }
 
-/// As runc shows them: v2 is one mount; v1 a tmpfs with a mount for each hierarchy, and symlinks
-/// for controllers that share one.
+/// The mounts, and what is then changed of all of them at once.
 pub(crate) fn mount_steps(
     entry: &Entry<'_>,
     host: &CgroupHost,
     plan: &CgroupPlan,
 ) -> Result<Vec<Step>> {
+    let mut steps = mounts(entry, host, plan)?;
+    for change in entry.recursive {
+        let path = text::text(entry.key, entry.target)?;
+        let op = Op::Attributes { path, change: *change };
+        steps.push(Step { key: entry.key.to_string(), op });
+    }
+    Ok(steps)
+}
+
+/// As runc shows them: v2 is one mount; v1 a tmpfs with a mount for each hierarchy, and symlinks
+/// for controllers that share one.
+fn mounts(entry: &Entry<'_>, host: &CgroupHost, plan: &CgroupPlan) -> Result<Vec<Step>> {
     let step = |op| Step { key: entry.key.to_string(), op };
     let hierarchies = match &host.layout {
         Layout::None => {
@@ -34,15 +50,15 @@ pub(crate) fn mount_steps(
         Layout::Unified { .. } if !entry.namespace => {
             // a new mount from the host's cgroup namespace would give the host's own mount new
             // options: nsdelegate would be off for everybody
-            return Ok(vec![step(part("/sys/fs/cgroup", entry.target, entry.flags)?)]);
+            return Ok(vec![step(part("/sys/fs/cgroup", entry.target, entry)?)]);
         }
         Layout::Unified { .. } => {
-            return Ok(vec![step(file_system("cgroup2", entry.target, entry.flags, "")?)]);
+            return Ok(vec![step(file_system("cgroup2", entry.target, entry.flags, "", entry)?)]);
         }
         Layout::Legacy { hierarchies } => hierarchies,
     };
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    let mut steps = vec![step(file_system("tmpfs", entry.target, flags, "mode=755")?)];
+    let mut steps = vec![step(file_system("tmpfs", entry.target, flags, "mode=755", entry)?)];
     let mut links = Vec::new();
     for hierarchy in hierarchies {
         // one that we may not make is not shown
@@ -55,10 +71,10 @@ pub(crate) fn mount_steps(
         steps.push(step(if entry.namespace {
             let named = controllers.starts_with("name=");
             let data = if named { format!("none,{controllers}") } else { controllers.clone() };
-            file_system("cgroup", &target, entry.flags, &data)?
+            file_system("cgroup", &target, entry.flags, &data, entry)?
         } else {
             // the container's own part of the tree, and nothing above it
-            part(&format!("{}{}", hierarchy.mount, group.path), &target, entry.flags)?
+            part(&format!("{}{}", hierarchy.mount, group.path), &target, entry)?
         }));
         if name.contains(',') {
             for single in name.split(',') {
@@ -77,7 +93,13 @@ pub(crate) fn mount_steps(
     Ok(steps)
 }
 
-fn file_system(kind: &'static str, target: &str, flags: u64, data: &str) -> Result<Op> {
+fn file_system(
+    kind: &'static str,
+    target: &str,
+    flags: u64,
+    data: &str,
+    entry: &Entry<'_>,
+) -> Result<Op> {
     Ok(Op::Mount(Mount {
         kind: Text::from_literal(kind),
         source: Text::from_literal(if kind == "tmpfs" { kind } else { "cgroup" }),
@@ -85,27 +107,33 @@ fn file_system(kind: &'static str, target: &str, flags: u64, data: &str) -> Resu
         flags,
         data: text::text("/mounts", data)?,
         copy_up: false,
-        propagation: Vec::new(),
+        propagation: entry.propagation.to_vec(),
         changes: Vec::new(),
     }))
 }
 
-fn part(source: &str, target: &str, flags: u64) -> Result<Op> {
+fn part(source: &str, target: &str, entry: &Entry<'_>) -> Result<Op> {
     let set = [
         (libc::MS_RDONLY, attribute::RDONLY),
         (libc::MS_NOSUID, attribute::NOSUID),
         (libc::MS_NODEV, attribute::NODEV),
         (libc::MS_NOEXEC, attribute::NOEXEC),
+        (libc::MS_NODIRATIME, attribute::NODIRATIME),
+        (libc::MS_NOATIME, attribute::NOATIME),
+        (libc::MS_STRICTATIME, attribute::STRICTATIME),
+        (NOSYMFOLLOW, attribute::NOSYMFOLLOW),
     ]
     .iter()
-    .filter(|(flag, _)| flags & flag != 0)
+    .filter(|(flag, _)| entry.flags & flag != 0)
     .fold(0, |set, (_, attribute)| set | attribute);
+    // the kernel asks for the whole field to be cleared with every change of it
+    let clear = if set & attribute::ATIME == 0 { 0 } else { attribute::ATIME };
     Ok(Op::Bind(Bind {
         source: text::text("/mounts", source)?,
         target: text::text("/mounts", target)?,
         recursive: false,
         mapped: None,
-        propagation: Vec::new(),
-        changes: vec![AttributeChange { set, clear: 0, recursive: false }],
+        propagation: entry.propagation.to_vec(),
+        changes: vec![AttributeChange { set, clear, recursive: false }],
     }))
 }
