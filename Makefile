@@ -20,8 +20,8 @@ DEBIAN_LIBDIR := /usr/lib/x86_64-linux-gnu
 MAINTAINER ?= $(shell git log -1 --format='%an <%ae>' 2>/dev/null)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: build deps run test check unit system test-clients test-clients-vm test-vm stress bench lib \
-	starter stage install uninstall dist test-package clean
+.PHONY: build deps run test check unit system test-clients test-clients-vm test-vm stress fuzz bench \
+	lib starter stage install uninstall dist test-package clean
 
 build: deps
 	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
@@ -66,6 +66,10 @@ test-vm: build
 
 stress: build
 	KICKSTAGE_STRESS=10000 cargo test --release -p kickstage-tests --test stress
+
+# The property tests with ever new inputs: MINUTES for each, TARGET for some (part of a name).
+fuzz: deps
+	MINUTES="$(MINUTES)" TARGET="$(TARGET)" .ci/fuzz
 
 # In a view of the host without the empty v2 hierarchy of a hybrid one, which crun refuses.
 # More peers: ARGS="--runtime NAME=PATH --floor PATH".

@@ -1,8 +1,12 @@
 //! Measures container engines beside each other: every round runs all of them in turn, so that a
 //! slow moment of the machine hits all alike. Minima and their ratios are what to look at.
 
+mod calls;
+mod filters;
 mod measure;
 mod memory;
+#[path = "../../stage1/tests/oracle/mod.rs"]
+mod oracle;
 mod report;
 mod scenario;
 
@@ -15,12 +19,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const HELP: &str = "\
-Measures container engines beside each other. Needs root, strace, and the peers.
+Measures container engines beside each other. Needs root, strace, the peers, and for
+seccomp a C compiler and libseccomp-dev.
 
   --runtime NAME=PATH  a program with runc's command line; the first is ours. Repeatable
   --floor PATH         a hand-written minimum to race
   --rounds N           rounds of each scenario (60); those of list are a tenth
-  --scenario NAME      only this one; repeatable
+  --scenario NAME      only this one, or seccomp: filters beside libseccomp's; repeatable
   --memory             also look for the smallest memory limit: slow
   --write FILE         put the tables between the marks of that document ...
   --section NAME       ... that have this name
@@ -30,28 +35,37 @@ struct Options {
     subjects: Vec<Subject>,
     rounds: usize,
     scenarios: Vec<Scenario>,
+    seccomp: bool,
     memory: bool,
     write: Option<PathBuf>,
     section: String,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if is_measured() {
+        return Ok(());
+    }
     let launcher = Launcher::start();
     let Some(options) = options()? else {
         print!("{HELP}");
         return Ok(());
     };
     let mut text = String::new();
-    for scenario in &options.scenarios {
-        let table = report::table(&scenario.name(), &race(&launcher, *scenario, &options));
+    let mut tell = |table: String| {
         println!("{table}");
         text.push_str(&table);
         text.push('\n');
+    };
+    for scenario in &options.scenarios {
+        tell(report::table(&scenario.name(), &race(&launcher, *scenario, &options)));
+    }
+    if options.seccomp {
+        tell(filters::compiling(options.rounds));
+        tell(filters::share(&launcher, &options.subjects, options.rounds));
+        tell(calls::table(&options.subjects, options.rounds));
     }
     if options.memory {
-        let table = memory_table(&options.subjects);
-        println!("{table}");
-        text.push_str(&table);
+        tell(memory_table(&options.subjects));
     }
     if let Some(path) = &options.write {
         let document = std::fs::read_to_string(path)?;
@@ -63,11 +77,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Whether this is a process in which something is measured, which is then done.
+fn is_measured() -> bool {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [calls::CALLS] => calls::make(),
+        [filters::COMPILE, rounds] => filters::compile_again(rounds),
+        [filters::READ, rounds, dir] => filters::read_again(rounds, Path::new(dir)),
+        _ => return false,
+    }
+    true
+}
+
 fn options() -> Result<Option<Options>, Box<dyn Error>> {
     let mut options = Options {
         subjects: Vec::new(),
         rounds: 60,
         scenarios: Vec::new(),
+        seccomp: false,
         memory: false,
         write: None,
         section: String::new(),
@@ -87,6 +114,10 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             Long("rounds") => options.rounds = parser.value()?.parse()?,
             Long("scenario") => {
                 let name = parser.value()?.string()?;
+                if name == "seccomp" {
+                    options.seccomp = true;
+                    continue;
+                }
                 let known = Scenario::ALL.into_iter().find(|scenario| scenario.name() == name);
                 options.scenarios.push(known.ok_or("no such scenario")?);
             }
@@ -97,8 +128,9 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             other => return Err(other.unexpected().into()),
         }
     }
-    if options.scenarios.is_empty() {
+    if options.scenarios.is_empty() && !options.seccomp {
         options.scenarios = Scenario::ALL.to_vec();
+        options.seccomp = true;
     }
     if options.subjects.is_empty() || options.rounds == 0 {
         return Err("at least one --runtime and one round are needed".into());

@@ -1,7 +1,7 @@
 //! Tables in Markdown.
 
 use crate::measure::Cost;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// All that is known of one runtime in one scenario.
@@ -60,6 +60,37 @@ pub(crate) fn table(name: &str, rows: &[Row]) -> String {
         );
     }
     text
+}
+
+/// What stands in a table whose columns have no form in common.
+pub(crate) enum Cell {
+    Number(f64),
+    Ratio(f64),
+    Count(usize),
+    Unknown,
+}
+
+/// A table of its own columns.
+pub(crate) fn cells(name: &str, columns: &[&str], rows: &[(String, Vec<Cell>)]) -> String {
+    let mut text = format!("#### {name}\n\n| | {} |\n", columns.join(" | "));
+    let _ = writeln!(text, "|---|{}", "---:|".repeat(columns.len()));
+    for (name, cells) in rows {
+        let cells: Vec<String> = cells.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
+    text
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) if *number >= 100.0 => write!(f, "{number:.0}"),
+            Self::Number(number) if *number >= 10.0 => write!(f, "{number:.1}"),
+            Self::Number(number) | Self::Ratio(number) => write!(f, "{number:.2}"),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Unknown => f.write_str("–"),
+        }
+    }
 }
 
 fn millis(time: Duration) -> String {

@@ -92,7 +92,8 @@ impl Scenario {
     }
 }
 
-fn docker_seccomp() -> Value {
+/// Docker's default profile.
+pub(crate) fn docker_seccomp() -> Value {
     serde_json::from_str(include_str!("../../tests/fixtures/docker-seccomp.json"))
         .expect("a fixture of ours")
 }

@@ -40,8 +40,7 @@ fn collect(dir: FdRef<'_>, pids: &mut Vec<i32>) -> kickstage_sys::Result<()> {
         Err(Errno(libc::EOPNOTSUPP | libc::ENODEV)) => return Ok(()),
         Err(errno) => return Err(errno),
     };
-    let text = core::str::from_utf8(&procs).unwrap_or_default();
-    pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+    pids.extend(listed(&procs));
     for child in tree::children(dir)? {
         match tree::open_below(dir, &child) {
             Ok(below) => collect(below.borrow(), pids)?,
@@ -50,6 +49,14 @@ fn collect(dir: FdRef<'_>, pids: &mut Vec<i32>) -> kickstage_sys::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The pids of a cgroup.procs. Those of processes that our pid namespace does not have are told as
+/// 0, which for kill(2) means our own process group.
+fn listed(procs: &[u8]) -> impl Iterator<Item = i32> {
+    let lines =
+        procs.split(|byte| *byte == b'\n').filter_map(|line| core::str::from_utf8(line).ok());
+    lines.filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0)
 }
 
 /// Kills every process in the cgroups and waits until they are gone.
@@ -84,4 +91,27 @@ pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
     Err(Error::new(Role::Cgroups, "kill the processes of")
         .on(&record.path)
         .because("some are still there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_process_of_another_pid_namespace_is_not_our_process_group() {
+        assert_eq!(listed(b"7\n0\n\n12\n").collect::<Vec<_>>(), [7, 12]);
+    }
+
+    proptest! {
+        #![proptest_config(kickstage_fuzz::seeded())]
+        #[test]
+        fn any_cgroup_procs_lists_single_processes_only(
+            procs in kickstage_fuzz::bytes(
+                vec![b"1\n4711\n0\n".to_vec()], &["-", "0", "\n", "2147483647", "4294967295", "-1"],
+            ),
+        ) {
+            prop_assert!(listed(&procs).all(|pid| pid > 0));
+        }
+    }
 }

@@ -113,6 +113,9 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
+    use alloc::vec;
+    use proptest::prelude::*;
 
     #[test]
     fn the_reason_of_a_failure_arrives_though_something_was_left_unread() {
@@ -138,5 +141,38 @@ mod tests {
         let (left, right) = Channel::pair().unwrap();
         drop(left);
         assert_eq!(right.receive(), Ok(None));
+    }
+
+    fn seeds() -> Vec<Vec<u8>> {
+        let error = Error::new(Role::Rpc, "mount").on("/x").at("/mounts/1").because("it");
+        let messages =
+            [Message::Placed { pid: 7 }, Message::Mounted, Message::Ready, Message::Failed(error)];
+        messages.map(|message| handoff::encode(&message, Form::Compact).unwrap()).into()
+    }
+
+    proptest! {
+        #![proptest_config(kickstage_fuzz::seeded())]
+        #[test]
+        fn any_bytes_on_the_channel_are_a_message_or_an_error(
+            bytes in kickstage_fuzz::bytes(seeds(), &["KSTG"]),
+            is_long in prop::bool::weighted(0.02),
+        ) {
+            let (left, right) = Channel::pair().unwrap();
+            let bytes = if is_long { vec![b'x'; LIMIT + 1] } else { bytes };
+            socket::send(left.socket(), &bytes, None).unwrap();
+            drop(left);
+            match right.receive() {
+                // what cannot be told from the end
+                Ok(None) => prop_assert!(bytes.is_empty()),
+                Ok(Some(message)) => {
+                    let again = handoff::encode(&message, Form::Compact).unwrap();
+                    prop_assert_eq!(handoff::decode::<Message>(&again).unwrap(), message);
+                }
+                Err(error) => {
+                    let text: String = alloc::format!("{error}");
+                    prop_assert!(!text.is_empty() && !is_long || text.contains("receive"));
+                }
+            }
+        }
     }
 }

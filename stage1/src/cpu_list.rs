@@ -28,6 +28,8 @@ pub(crate) fn parse(pointer: &str, list: &str) -> Result<Vec<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn numbers_and_ranges_are_bits() {
@@ -40,6 +42,40 @@ mod tests {
     fn anything_else_is_refused() {
         for wrong in ["", "a", "3-1", "1,,2", "-1", "0-65536", "1-2-3", "99999999999"] {
             assert!(parse("/x", wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    /// One at a time.
+    fn counted(list: &str) -> Option<BTreeSet<u32>> {
+        let mut all = BTreeSet::new();
+        for part in list.split(',') {
+            let mut ends = part.splitn(2, '-').map(|end| end.trim().parse::<u32>().ok());
+            let first = ends.next()??;
+            let last = ends.next().unwrap_or(Some(first))?;
+            if first > last || last >= LIMIT {
+                return None;
+            }
+            all.extend(first..=last);
+        }
+        Some(all)
+    }
+
+    proptest! {
+        #![proptest_config(kickstage_fuzz::seeded())]
+        #[test]
+        fn any_cpu_list_is_the_numbers_that_it_names_or_refused(
+            list in kickstage_fuzz::text(
+                &["0-3,7", "0", "63-65, 1", "0-65535"], &["-", ",", "65535", "65536", "4294967296", "0"],
+            ),
+        ) {
+            let bits = parse("/x", &list).ok();
+            let numbers = bits.map(|bits| {
+                let is_set = |number: &u32| {
+                    bits.get(*number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+                };
+                (0..LIMIT).filter(is_set).collect()
+            });
+            prop_assert_eq!(numbers, counted(&list));
         }
     }
 }

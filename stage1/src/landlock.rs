@@ -94,6 +94,7 @@ fn paths<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn read(annotation: &str) -> Result<Landlock> {
@@ -130,6 +131,50 @@ mod tests {
         {
             let error = read(wrong).err().unwrap_or_else(|| panic!("{wrong:?} is taken"));
             assert_eq!(error.key.as_deref(), Some("/annotations/io.kickstage.landlock"));
+        }
+    }
+    const SEEDS: [&str; 3] = [
+        "execute /usr /lib; write /data;connect 443 53; bind; scope signal; best-effort",
+        "read / ;; scope abstract-unix-socket signal",
+        "bind 0 65535;write",
+    ];
+    const WORDS: [&str; 12] = [
+        "read ",
+        "execute ",
+        "write ",
+        "bind ",
+        "connect ",
+        "scope ",
+        "signal",
+        "best-effort",
+        ";",
+        " /x",
+        "65536",
+        "\u{0}",
+    ];
+
+    proptest! {
+        #![proptest_config(kickstage_fuzz::seeded())]
+        #[test]
+        fn any_annotation_restricts_something_or_is_refused(
+            annotation in kickstage_fuzz::text(&SEEDS, &WORDS),
+        ) {
+            match read(&annotation) {
+                Ok(ruleset) => {
+                    let handled = ruleset.handled_fs | ruleset.handled_net | ruleset.scoped;
+                    prop_assert_ne!(handled, 0);
+                    for (path, access) in &ruleset.paths {
+                        prop_assert!(path.as_str().starts_with('/') && annotation.contains(path.as_str()));
+                        prop_assert_eq!(access & !ruleset.handled_fs, 0);
+                    }
+                    let nets = ruleset.ports.iter().fold(0, |all, (_, access)| all | access);
+                    prop_assert_eq!(nets & !ruleset.handled_net, 0);
+                }
+                Err(error) => {
+                    let pointer = error.key.as_deref();
+                    prop_assert_eq!(pointer, Some("/annotations/io.kickstage.landlock"));
+                }
+            }
         }
     }
 }

@@ -5,17 +5,16 @@
 //! runc's) alone.
 
 mod bpf;
+mod oracle;
 
 use bpf::{I386, X86_64, execute};
 use kickstage_stage1::seccomp::compile;
 use oci_spec::runtime::LinuxSeccomp;
+use oracle::Oracle;
 use proptest::prelude::*;
 use seccompiler::sock_filter;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::OnceLock;
 
 const ENOSYS: u32 = 0x0005_0000 | 38;
@@ -24,105 +23,17 @@ const X32: u32 = 0x4000_0000;
 const NUMBERS: u32 = 500;
 
 /// The helper, compiled once.
-fn oracle() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libseccomp-oracle");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle.c");
-        let output =
-            Command::new("cc").arg("-o").arg(&program).arg(source).arg("-lseccomp").output();
-        let output = output.expect("a C compiler is installed");
-        assert!(output.status.success(), "libseccomp-dev is installed by make deps: {output:?}");
-        program
-    })
-}
-
-/// SCMP_ACT_* of seccomp.h: what the kernel returns, but for two.
-fn action(rule: &Value, errno: &Value) -> u32 {
-    let data = errno.as_u64().unwrap_or(1) as u32;
-    match rule.as_str().unwrap() {
-        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => 0,
-        "SCMP_ACT_KILL_PROCESS" => 0x8000_0000,
-        "SCMP_ACT_TRAP" => 0x0003_0000,
-        "SCMP_ACT_ERRNO" => 0x0005_0000 | data,
-        "SCMP_ACT_TRACE" => 0x7ff0_0000 | data,
-        "SCMP_ACT_LOG" => 0x7ffc_0000,
-        "SCMP_ACT_ALLOW" => 0x7fff_0000,
-        other => panic!("{other}"),
-    }
-}
-
-fn operator(name: &str) -> u32 {
-    let names = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
-    1 + names.iter().position(|known| name.ends_with(&format!("CMP_{known}"))).unwrap() as u32
-}
-
-/// As runc gives it to libseccomp: nothing for a rule of the default action; a rule with two
-/// conditions on one argument is as many rules.
-fn as_text(profile: &Value) -> String {
-    let default = action(&profile["defaultAction"], &profile["defaultErrnoRet"]);
-    let mut text = format!("default {default}\n");
-    for arch in profile["architectures"].as_array().into_iter().flatten() {
-        let name = arch.as_str().unwrap().trim_start_matches("SCMP_ARCH_").to_lowercase();
-        let _ = writeln!(text, "arch {name}");
-    }
-    for rule in profile["syscalls"].as_array().unwrap() {
-        let answer = action(&rule["action"], &rule["errnoRet"]);
-        if answer == default {
-            continue;
-        }
-        let number = |value: &Value| value.as_u64().unwrap_or(0);
-        let conditions: Vec<(u64, String)> = rule["args"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|arg| {
-                let (index, op) = (number(&arg["index"]), operator(arg["op"].as_str().unwrap()));
-                let (one, two) = (number(&arg["value"]), number(&arg["valueTwo"]));
-                (index, format!(" {index} {op} {one} {two}"))
-            })
-            .collect();
-        let mut indices: Vec<u64> = conditions.iter().map(|(index, _)| *index).collect();
-        indices.sort_unstable();
-        indices.dedup();
-        let alternatives: Vec<String> = if indices.len() < conditions.len() {
-            conditions.into_iter().map(|(_, text)| text).collect()
-        } else {
-            vec![conditions.into_iter().map(|(_, text)| text).collect()]
-        };
-        for name in rule["names"].as_array().unwrap() {
-            for conditions in &alternatives {
-                let _ = writeln!(text, "rule {answer} {}{conditions}", name.as_str().unwrap());
-            }
-        }
-    }
-    text
+fn oracle() -> &'static Oracle {
+    static ORACLE: OnceLock<Oracle> = OnceLock::new();
+    ORACLE.get_or_init(|| Oracle::build(Path::new(env!("CARGO_TARGET_TMPDIR"))))
 }
 
 /// libseccomp's program, and the names that it does not know; `None` for a profile that it refuses.
 fn theirs(profile: &Value) -> Option<(Vec<sock_filter>, Vec<String>)> {
-    let mut child = Command::new(oracle())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(as_text(profile).as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    if !output.status.success() {
-        // two rules for one call that contradict each other
-        assert!(said.contains("failed -17"), "{said}");
-        return None;
-    }
-    let instructions = output.stdout.chunks_exact(8).map(|bytes| sock_filter {
-        code: u16::from_ne_bytes([bytes[0], bytes[1]]),
-        jt: bytes[2],
-        jf: bytes[3],
-        k: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
-    });
-    let unknown = said.lines().filter_map(|line| line.strip_prefix("unknown "));
-    Some((instructions.collect(), unknown.map(String::from).collect()))
+    let compiled = oracle().compile(profile, &["1"]);
+    // two rules for one call that contradict each other
+    let compiled = compiled.map_err(|said| assert!(said.contains("failed -17"), "{said}")).ok()?;
+    Some((compiled.program, compiled.unknown))
 }
 
 /// The numbers of a call on x86_64, i386 and x32, by asking a filter that names it alone.

@@ -187,6 +187,7 @@ prop_compose! {
 }
 
 proptest! {
+    #![proptest_config(kickstage_fuzz::seeded())]
     #[test]
     fn any_config_comes_back_from_c_as_it_was(config in any_config()) {
         let c = Box::new(starterConfig::from(&config));
@@ -209,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(pattern in vec(any::<u8>(), 1..5000), offset in 0..SIZE) {
+    fn any_noise_is_read_or_refused_by_its_field(pattern in vec(any::<u8>(), 1..5000), offset in 0..SIZE) {
         let mut c = empty();
         let noise: Vec<u8> = pattern.iter().copied().cycle().take(SIZE).collect();
         overwrite(&mut c, offset, &noise);

@@ -171,7 +171,8 @@ pub fn send(socket: FdRef<'_>, bytes: &[u8], passenger: Option<FdRef<'_>>) -> Re
 }
 
 /// Receives one message of at most `limit` bytes and the descriptor that came with it
-/// (recvmsg(2)). An empty message without descriptor is the end. A longer one is `EMSGSIZE`.
+/// (recvmsg(2)). An empty message without descriptor is the end. A longer one, or one with more
+/// descriptors, is `EMSGSIZE`.
 pub fn receive(socket: FdRef<'_>, limit: usize) -> Result<(Vec<u8>, Option<Fd>)> {
     let mut bytes: Vec<u8> = Vec::with_capacity(limit);
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: limit };
@@ -183,7 +184,8 @@ pub fn receive(socket: FdRef<'_>, limit: usize) -> Result<(Vec<u8>, Option<Fd>)>
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = carrier.as_mut_ptr().cast();
-        message.msg_controllen = size_of::<Carrier>() as _;
+        // room for one: the kernel closes what does not fit, and we can't lose track of it
+        message.msg_controllen = libc::CMSG_LEN(4) as _;
         let got = loop {
             let flags = libc::MSG_CMSG_CLOEXEC;
             match check(libc::recvmsg(socket.raw(), &raw mut message, flags) as i64) {
@@ -194,7 +196,7 @@ pub fn receive(socket: FdRef<'_>, limit: usize) -> Result<(Vec<u8>, Option<Fd>)>
         let header = libc::CMSG_FIRSTHDR(&raw const message);
         let passenger = (!header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS)
             .then(|| Fd::from_raw(libc::CMSG_DATA(header).cast::<i32>().read_unaligned()));
-        if message.msg_flags & libc::MSG_TRUNC != 0 {
+        if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
             return Err(Errno(libc::EMSGSIZE));
         }
         bytes.set_len(got as usize);
@@ -215,6 +217,38 @@ mod tests {
         assert_eq!(bytes, b"hello");
         let text = crate::file::read_all(passenger.unwrap().borrow(), 1 << 16).unwrap();
         assert!(text.starts_with(b"Name:"));
+    }
+
+    /// One message with both.
+    fn send_two(socket: FdRef<'_>, passengers: [FdRef<'_>; 2]) {
+        let mut part = libc::iovec { iov_base: b"x".as_ptr().cast_mut().cast(), iov_len: 1 };
+        let mut carrier = Carrier([0; 32]);
+        // SAFETY: as in `send`; CMSG_SPACE(8) is 24.
+        let sent = unsafe {
+            let mut message: libc::msghdr = zeroed();
+            message.msg_iov = &raw mut part;
+            message.msg_iovlen = 1;
+            message.msg_control = (&raw mut carrier).cast();
+            message.msg_controllen = libc::CMSG_SPACE(8) as _;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(8) as _;
+            libc::CMSG_DATA(header).cast::<[i32; 2]>().write_unaligned(passengers.map(FdRef::raw));
+            libc::sendmsg(socket.raw(), &raw const message, 0)
+        };
+        assert_eq!(sent, 1);
+    }
+
+    #[test]
+    fn more_descriptors_than_one_are_refused_and_none_stays_open() {
+        let (left, right) = pair().unwrap();
+        let (read, write) = crate::file::pipe().unwrap();
+        send_two(left.borrow(), [read.borrow(), write.borrow()]);
+        assert_eq!(receive(right.borrow(), 10).err(), Some(Errno(libc::EMSGSIZE)));
+        drop(write);
+        // the end: nobody else holds the other one
+        assert_eq!(crate::file::read_all(read.borrow(), 10), Ok(Vec::new()));
     }
 
     #[test]

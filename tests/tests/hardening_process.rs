@@ -19,7 +19,11 @@ fn run(bundle: &Bundle) -> Ended {
 fn is_sealed_and_small(pid: &str) {
     let path = format!("/proc/{pid}/exe");
     let link = fs::read_link(&path).unwrap();
-    assert!(link.to_string_lossy().starts_with("/memfd:"), "pages are shared with {}", link.display());
+    assert!(
+        link.to_string_lossy().starts_with("/memfd:"),
+        "pages are shared with {}",
+        link.display()
+    );
     let exe = fs::File::open(&path).unwrap();
     // SAFETY: asks only.
     let seals = unsafe { libc::fcntl(exe.as_raw_fd(), libc::F_GET_SEALS) };

@@ -178,6 +178,8 @@ fn cgroups(record: &Record, wanted: &[&str]) -> Result<Vec<CgroupDir>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kickstage_config::cgroup::Version;
+    use proptest::prelude::*;
 
     #[test]
     fn users_are_numbers_and_nothing_else() {
@@ -186,6 +188,63 @@ mod tests {
         for wrong in ["", "root", "1:", ":1", "+1", "-1", "4294967295", "4294967296", "1:2:3", "1 "]
         {
             assert!(user(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    fn record() -> Record {
+        let dir = |controllers: &str| CgroupDir {
+            version: Version::V1,
+            controllers: controllers.into(),
+            mount: Text::from_literal("/sys/fs/cgroup/x"),
+            path: Text::from_literal("/box"),
+            made: 1,
+        };
+        serde_json::from_value(serde_json::json!({
+            "ociVersion": "1.3.0", "id": "box", "pid": 0, "bundle": "/b", "rootfs": "/r", "created": 0,
+            "ownerUid": 0, "process": null, "cgroups": [dir("cpu,cpuacct"), dir("memory")],
+        }))
+        .unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(kickstage_fuzz::seeded())]
+        #[test]
+        fn any_user_is_two_numbers_or_refused(
+            text in kickstage_fuzz::text(
+                &["0", "7:8", "4294967294:0"], &[":", "-1", "+1", " ", "4294967295", "0x1", "root"],
+            ),
+        ) {
+            match user(&text) {
+                Ok((uid, gid)) => {
+                    prop_assert_eq!(text.contains(':'), gid.is_some());
+                    for (id, part) in [uid, gid].into_iter().flatten().zip(text.split(':')) {
+                        prop_assert_ne!(id, u32::MAX);
+                        prop_assert!(part.bytes().all(|byte| byte.is_ascii_digit()));
+                        prop_assert_eq!(Ok(id), part.parse());
+                    }
+                }
+                Err(error) => prop_assert!(error.to_string().contains("--user")),
+            }
+        }
+
+        #[test]
+        fn any_cgroup_of_exec_is_below_the_containers_or_refused(
+            words in prop::collection::vec(
+                kickstage_fuzz::text(
+                    &["a/b", "memory:/x", "cpu,memory:y"], &["..", "/", ":", "/../", ".", "\u{0}", ","],
+                ),
+                0..3,
+            ),
+        ) {
+            let record = record();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let Ok(dirs) = cgroups(&record, &words) else { return Ok(()) };
+            prop_assert_eq!(dirs.len(), record.cgroups.len());
+            for dir in dirs {
+                let path = dir.path.as_str();
+                prop_assert!(path == "/box" || path.starts_with("/box/"), "{}", path);
+                prop_assert!(path.split('/').all(|part| part != ".."), "{}", path);
+            }
         }
     }
 }

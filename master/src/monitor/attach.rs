@@ -187,8 +187,10 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kickstage_sys::poll::{Wait, poll};
     use proptest::prelude::*;
     use std::io::{Read, Write};
+    use std::net::Shutdown;
     use std::os::fd::IntoRawFd;
     use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -242,6 +244,103 @@ mod tests {
                 visitor.read_to_end(&mut got).unwrap();
                 prop_assert_eq!(got, pieces.concat());
             }
+        }
+    }
+
+    /// What happens around the monitor.
+    #[derive(Clone, Debug)]
+    enum Event {
+        /// A visitor says so many bytes.
+        Say(usize, usize),
+        /// A visitor has said all.
+        Finish(usize),
+        Leave(usize),
+        /// The container writes.
+        Show(Vec<u8>),
+        /// The container reads at most so much.
+        Read(usize),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let visitor = || 0..3_usize;
+        prop_oneof![
+            5 => (visitor(), 1..9000_usize).prop_map(|(visitor, size)| Event::Say(visitor, size)),
+            1 => visitor().prop_map(Event::Finish),
+            1 => visitor().prop_map(Event::Leave),
+            2 => any::<Vec<u8>>().prop_map(Event::Show),
+            3 => (1..9000_usize).prop_map(Event::Read),
+        ]
+    }
+
+    /// One turn of the monitor's loop, as far as it is about visitors.
+    fn turn(attach: &mut Attach) {
+        let clients = attach.clients().map(|(client, interest)| match interest {
+            Interest::Input => Wait::readable(client),
+            Interest::End => Wait::hung_up(client),
+        });
+        let mut table: Vec<Wait<'_>> = clients.collect();
+        poll(&mut table, 0).unwrap();
+        let happened: Vec<(bool, bool)> =
+            table.iter().map(|wait| (wait.has_input(), wait.has_hung_up())).collect();
+        attach.pass_on();
+        for (index, (speaks, gone)) in happened.iter().enumerate() {
+            if *speaks || *gone {
+                attach.listen_to(index, *speaks, *gone);
+            }
+        }
+        let gone: Vec<bool> = happened.iter().map(|(speaks, gone)| *gone && !speaks).collect();
+        attach.forget(&gone);
+    }
+
+    /// What the container has read is what each visitor has said, from its beginning.
+    fn is_in_order(read: &[u8], said: [u32; 3]) -> bool {
+        let mut seen = [0_u32; 3];
+        read.iter().all(|byte| {
+            let visitor = usize::from(byte >> 6);
+            let expected = (seen[visitor] % 61) as u8;
+            seen[visitor] += 1;
+            byte & 63 == expected && seen[visitor] <= said[visitor]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(kickstage_fuzz::seeded_with(64))]
+        #[test]
+        fn any_visitors_are_heard_in_order_whatever_they_do(
+            events in prop::collection::vec(event(), 0..40),
+            terminal in any::<bool>(),
+        ) {
+            let (mut attach, visitors, mut container) = house(3, terminal);
+            let mut visitors: Vec<Option<UnixStream>> = visitors.into_iter().map(Some).collect();
+            container.set_nonblocking(true).unwrap();
+            let mut said = [0_u32; 3];
+            let mut read = Vec::new();
+            for event in events {
+                match event {
+                    Event::Say(who, size) => if let Some(visitor) = &mut visitors[who] {
+                        visitor.set_nonblocking(true).unwrap();
+                        let first = said[who];
+                        let bytes: Vec<u8> = (first..first + size as u32)
+                            .map(|at| (who as u8) << 6 | (at % 61) as u8)
+                            .collect();
+                        said[who] += visitor.write(&bytes).unwrap_or(0) as u32;
+                    }
+                    Event::Finish(who) => if let Some(visitor) = &visitors[who] {
+                        let _ = visitor.shutdown(Shutdown::Write);
+                    }
+                    Event::Leave(who) => visitors[who] = None,
+                    Event::Show(bytes) => attach.show(&bytes),
+                    Event::Read(size) => {
+                        let mut some = vec![0; size];
+                        let got = container.read(&mut some).unwrap_or(0);
+                        read.extend_from_slice(&some[..got]);
+                    }
+                }
+                turn(&mut attach);
+                prop_assert!(attach.pending.len() <= INPUT && attach.last_line.len() <= LAST_LINE);
+                prop_assert!(attach.stdin.is_some() || attach.pending.is_empty());
+            }
+            prop_assert!(is_in_order(&read, said));
         }
     }
 

@@ -152,8 +152,14 @@ fn path_of(address: &str) -> Option<String> {
 fn lines(own: &str) -> impl Iterator<Item = (&str, &str)> {
     own.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
-        Some((fields.next()?, fields.next()?))
+        Some((fields.next()?, within(fields.next()?)))
     })
+}
+
+/// A cgroup that is not below the root of our cgroup namespace is told as a way up from there
+/// (cgroup_namespaces(7)), which leads out of the mount. We can't name it, and take the root.
+fn within(path: &str) -> &str {
+    if path.split('/').any(|part| part == "..") { "/" } else { path }
 }
 
 fn unified(own: &str) -> Layout {
@@ -179,6 +185,7 @@ fn legacy(own: &str, mounted: &[&str]) -> Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const OWN: &str = "9:name=systemd:/\n4:cpu,cpuacct:/a:b\n2:net_cls:/\n0::/user.slice/x\n";
 
@@ -208,5 +215,36 @@ mod tests {
     #[test]
     fn on_v2_our_own_cgroup_is_the_line_without_controllers() {
         assert_eq!(unified(OWN), Layout::Unified { own: "/user.slice/x".into() });
+    }
+
+    #[test]
+    fn a_cgroup_outside_the_namespace_does_not_lead_out_of_the_mount() {
+        assert_eq!(unified("0::/../../x\n"), Layout::Unified { own: "/".into() });
+    }
+
+    const MOUNTED: [&str; 5] = ["systemd", "cpu,cpuacct", "net_cls", "unified", "memory"];
+
+    proptest! {
+        #![proptest_config(kickstage_fuzz::seeded())]
+        #[test]
+        fn any_list_of_own_cgroups_stays_below_mounts_that_are_there(
+            own in kickstage_fuzz::text(
+                &[OWN, "0::/../x\n", ""], &[":", "\n", "0::", "/..", "name=", "memory", "cpu,cpuacct"],
+            ),
+        ) {
+            let Layout::Unified { own: unified } = unified(&own) else { panic!() };
+            let mut paths = vec![unified];
+            if let Layout::Legacy { hierarchies } = legacy(&own, &MOUNTED) {
+                prop_assert!(!hierarchies.is_empty());
+                for hierarchy in hierarchies {
+                    let directory = hierarchy.mount.as_str().strip_prefix("/sys/fs/cgroup/");
+                    prop_assert!(directory.is_some_and(|name| MOUNTED.contains(&name)));
+                    paths.push(hierarchy.own);
+                }
+            }
+            for path in paths {
+                prop_assert!(path.split('/').all(|part| part != ".."), "{}", path);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The program: architecture, number by halves, conditions at the leaves.
 
-use super::rules::{Answer, BAD_ARCHITECTURE, Condition, Family, Policy, Ranges, Verdict};
+use super::MAX_INSNS;
+use super::rules::{Answer, BAD_ARCHITECTURE, Condition, Family, Policy, Ranges, TooLong, Verdict};
 use oci_spec::runtime::LinuxSeccompOperator;
 use seccompiler::sock_filter;
 
@@ -26,25 +27,28 @@ fn insn(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
 }
 
 /// The whole program for the families that the profile lists.
-pub(super) fn program(policy: &Policy, families: &[Family]) -> Vec<sock_filter> {
+pub(super) fn program(policy: &Policy, families: &[Family]) -> Result<Vec<sock_filter>, TooLong> {
     let mut code = Backwards::default();
     let refused = vec![Verdict::always(BAD_ARCHITECTURE)];
     let ranges = |family: Family| {
         if families.contains(&family) {
             policy.ranges(family)
         } else {
-            Ranges { verdicts: refused.clone(), starts: vec![(family.mark(), 0)] }
+            Ok(Ranges { verdicts: refused.clone(), starts: vec![(family.mark(), 0)] })
         }
     };
-    let narrow = code.numbers(&[(Family::X86, ranges(Family::X86))]);
-    let both = [Family::X86_64, Family::X32].map(|family| (family, ranges(family)));
-    let wide = code.numbers(&both);
+    let narrow = code.numbers(&[(Family::X86, ranges(Family::X86)?)]);
+    let x86_64 = (Family::X86_64, ranges(Family::X86_64)?);
+    let wide = code.numbers(&[x86_64, (Family::X32, ranges(Family::X32)?)]);
     let other = code.answer(BAD_ARCHITECTURE);
     let not_wide = code.branch(JUMP_EQ, AUDIT_I386, narrow, other);
     code.branch(JUMP_EQ, AUDIT_X86_64, wide, not_wide);
     code.push(insn(LOAD, 0, 0, ARCHITECTURE));
     code.instructions.reverse();
-    code.instructions
+    if code.instructions.len() > MAX_INSNS {
+        return Err(TooLong);
+    }
+    Ok(code.instructions)
 }
 
 /// A place in the program: how many instructions come after it.

@@ -59,11 +59,10 @@ const MAX_INSNS: usize = 4096;
 pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, Refused> {
     let families = families(profile)?;
     let policy = Policy::read(profile)?;
-    let program = dispatch::program(&policy, &families);
-    if program.len() > MAX_INSNS {
-        let message = format!("{} instructions, and the kernel takes {MAX_INSNS}", program.len());
-        return Err(Refused::new("/syscalls", message));
-    }
+    let program = dispatch::program(&policy, &families).map_err(|rules::TooLong| {
+        let message = format!("they need more than the {MAX_INSNS} instructions of the kernel");
+        Refused::new("/syscalls", message)
+    })?;
     Ok(Filter { program, flags: flags(profile), unknown: policy.unknown })
 }
 

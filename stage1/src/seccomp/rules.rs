@@ -1,7 +1,7 @@
 //! The rules of a profile, by system call.
 
-use super::Refused;
 use super::syscalls::{self, NO, Numbers};
+use super::{MAX_INSNS, Refused};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompOperator, LinuxSyscall};
 
 /// An architecture in the sense of the filter: which numbers, how wide the arguments.
@@ -67,8 +67,6 @@ pub(super) struct Verdict {
     pub(super) conditional: Vec<Conditional>,
     /// If none of them applies.
     pub(super) otherwise: Answer,
-    /// A rule without conditions has said so: later ones say nothing new.
-    decided: bool,
 }
 
 /// A rule, its names understood.
@@ -125,58 +123,92 @@ impl Policy {
     }
 
     /// What is answered to each number of a family.
-    pub(super) fn ranges(&self, family: Family) -> Ranges {
-        let mut verdicts = vec![Verdict::always(self.default)];
-        let mut by_number = vec![0];
-        for rule in &self.rules {
-            for number in rule.calls.iter().filter_map(|numbers| family.number(*numbers)) {
-                let number = usize::from(number);
-                if by_number.len() <= number {
-                    by_number.resize(number + 1, 0);
-                }
-                // rules of the default action say nothing new
-                if rule.answer != self.default {
-                    by_number[number] = refine(&mut verdicts, by_number[number], rule);
-                }
+    pub(super) fn ranges(&self, family: Family) -> Result<Ranges, TooLong> {
+        let mentions = self.mentions(family);
+        let newest = mentions.last().map_or(0, |(number, _)| *number);
+        let mut ranges =
+            Ranges { verdicts: vec![Verdict::always(self.default)], starts: Vec::new() };
+        let (mut left, mut conditions) = (&*mentions, 0);
+        for number in 0..=newest {
+            let count = left.iter().take_while(|(mentioned, _)| *mentioned == number).count();
+            let (about_it, others) = left.split_at(count);
+            left = others;
+            let verdict = match about_it {
+                [] => 0,
+                rules => known(&mut ranges.verdicts, self.verdict(rules)?),
+            };
+            if ranges.begin(family, number, verdict) {
+                conditions += ranges.verdicts[verdict].size();
+                fits(conditions)?;
             }
         }
-        if self.stubs {
+        let end = if self.stubs {
             let otherwise = ERRNO | libc::ENOSYS as u32;
-            by_number.push(known(&mut verdicts, Verdict::always(otherwise)));
+            known(&mut ranges.verdicts, Verdict::always(otherwise))
         } else {
-            by_number.push(0);
+            0
+        };
+        ranges.begin(family, newest + 1, end);
+        Ok(ranges)
+    }
+
+    /// Every number that a rule is about, with that rule: by number, and then as in the profile.
+    fn mentions(&self, family: Family) -> Vec<(u16, &Rule)> {
+        let numbers = |rule: &Rule| {
+            rule.calls.iter().filter_map(|numbers| family.number(*numbers)).collect::<Vec<_>>()
+        };
+        let of_rule = |rule| numbers(rule).into_iter().map(move |number| (number, rule));
+        let mut mentions: Vec<(u16, &Rule)> = self.rules.iter().flat_map(of_rule).collect();
+        mentions.sort_by_key(|(number, _)| *number);
+        mentions
+    }
+
+    /// What the rules about one call say together; those of the default action say nothing new.
+    fn verdict(&self, rules: &[(u16, &Rule)]) -> Result<Verdict, TooLong> {
+        let rules = rules.iter().map(|(_, rule)| *rule).filter(|rule| rule.answer != self.default);
+        if let Some(rule) = rules.clone().find(|rule| rule.alternatives.is_empty()) {
+            return Ok(Verdict::always(rule.answer));
         }
-        let mut starts: Vec<(u32, usize)> = Vec::new();
-        for (number, verdict) in by_number.into_iter().enumerate() {
-            if starts.last().is_none_or(|(_, last)| *last != verdict) {
-                starts.push((family.mark() + number as u32, verdict));
-            }
+        let alternatives = rules
+            .flat_map(|rule| rule.alternatives.iter().map(|conditions| (conditions, rule.answer)));
+        fits(alternatives.clone().map(|(conditions, _)| conditions.len()).sum())?;
+        let conditional = alternatives
+            .map(|(conditions, answer)| Conditional { conditions: conditions.clone(), answer })
+            .collect();
+        Ok(Verdict { conditional, otherwise: self.default })
+    }
+}
+
+impl Ranges {
+    /// From `number` on it is this verdict. Whether that is another than before.
+    fn begin(&mut self, family: Family, number: u16, verdict: usize) -> bool {
+        let changes = self.starts.last().is_none_or(|(_, last)| *last != verdict);
+        if changes {
+            self.starts.push((family.mark() + u32::from(number), verdict));
         }
-        Ranges { verdicts, starts }
+        changes
     }
 }
 
 impl Verdict {
     pub(super) const fn always(otherwise: Answer) -> Self {
-        Self { conditional: Vec::new(), otherwise, decided: false }
+        Self { conditional: Vec::new(), otherwise }
+    }
+
+    /// How many comparisons it takes.
+    fn size(&self) -> usize {
+        self.conditional.iter().map(|rule| rule.conditions.len()).sum()
     }
 }
 
-/// The index of a verdict that a rule adds to.
-fn refine(verdicts: &mut Vec<Verdict>, verdict: usize, rule: &Rule) -> usize {
-    if verdicts[verdict].decided {
-        return verdict;
-    }
-    if rule.alternatives.is_empty() {
-        return known(verdicts, Verdict { decided: true, ..Verdict::always(rule.answer) });
-    }
-    let mut refined = verdicts[verdict].clone();
-    let answer = rule.answer;
-    let conditional = rule.alternatives.iter();
-    refined.conditional.extend(
-        conditional.map(|conditions| Conditional { conditions: conditions.clone(), answer }),
-    );
-    known(verdicts, refined)
+/// The program would be longer than the kernel takes, however it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TooLong;
+
+/// Every comparison is an instruction at least. To find that out before anything is written keeps
+/// a profile of many rules from taking memory without end.
+fn fits(conditions: usize) -> Result<(), TooLong> {
+    if conditions > MAX_INSNS { Err(TooLong) } else { Ok(()) }
 }
 
 /// The index of a verdict among those that there are.

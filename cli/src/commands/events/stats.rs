@@ -118,21 +118,28 @@ fn cpu_v2(dir: &CgroupDir) -> Value {
     })
 }
 
-/// `0-2,5` as a list of numbers.
+/// `0-2,5` as a list of numbers. The kernel's ascend, and so can't be long.
+fn numbers(list: &str) -> Vec<u16> {
+    let mut numbers: Vec<u16> = Vec::new();
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        if let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>())
+            && numbers.last().is_none_or(|before| first > *before)
+        {
+            numbers.extend(first..=last);
+        }
+    }
+    numbers
+}
+
+/// The CPUs and memory nodes that it may use.
 fn cpuset(dir: &CgroupDir) -> Value {
     let list = |name: &str| {
         let effective = name.replace("cpuset.", "cpuset.effective_");
         let of_v2 = format!("{name}.effective");
         let found = [effective.as_str(), of_v2.as_str(), name];
         let text = found.iter().find_map(|name| text(dir, name).ok()).unwrap_or_default();
-        let mut numbers = Vec::new();
-        for range in text.trim().split(',') {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            if let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) {
-                numbers.extend(first..=last);
-            }
-        }
-        numbers
+        numbers(&text)
     };
     // v2 has none of them
     let flag = |name: &str| {
@@ -202,4 +209,85 @@ fn pids(dir: &CgroupDir) -> Value {
     // no limit is told as 0, as runc does
     let limit = number(dir, "pids.max").filter(|limit| *limit != u64::MAX).unwrap_or(0);
     json!({ "current": number(dir, "pids.current").unwrap_or(0), "limit": limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One of each form that the kernel writes.
+    const SEEDS: [&str; 5] = [
+        "user 12\nsystem 7\nusage_usec 18446744073709551615\nnr_periods 1\noom_kill 2\n",
+        "18446744073709551615\n",
+        "0-2,5\n",
+        "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n8:16 rbytes=9\n",
+        "max\n",
+    ];
+    const WORDS: [&str; 9] =
+        ["\n", " ", "=", "-", ",", "18446744073709551616", "65535", "max", "8:0 rbytes="];
+
+    const V1: [&str; 13] = [
+        "cpuacct.usage",
+        "cpuacct.usage_percpu",
+        "cpuacct.stat",
+        "cpu.stat",
+        "cpuset.effective_cpus",
+        "cpuset.mems",
+        "memory.limit_in_bytes",
+        "memory.memsw.usage_in_bytes",
+        "memory.stat",
+        "memory.failcnt",
+        "pids.current",
+        "pids.max",
+        "cgroup.procs",
+    ];
+    const V2: [&str; 14] = [
+        "cpu.stat",
+        "cpuset.cpus.effective",
+        "cpuset.mems",
+        "memory.max",
+        "memory.swap.max",
+        "memory.current",
+        "memory.swap.current",
+        "memory.events",
+        "memory.stat",
+        "memory.peak",
+        "pids.current",
+        "pids.max",
+        "io.stat",
+        "cgroup.procs",
+    ];
+
+    #[test]
+    fn a_list_of_cpus_is_no_longer_than_there_are_numbers() {
+        assert_eq!(numbers("0-2,5\n"), [0, 1, 2, 5]);
+        assert_eq!(numbers("0-65535,0-65535,7").len(), 65_536);
+        assert!(numbers("").is_empty() && numbers("3-1").is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(kickstage_fuzz::seeded_with(128))]
+        #[test]
+        fn any_cgroup_files_become_an_event(
+            texts in prop::collection::vec(kickstage_fuzz::text(&SEEDS, &WORDS), V2.len()),
+            version in prop::sample::select(vec![Version::V1, Version::V2]),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let names: &[&str] = if version == Version::V1 { &V1 } else { &V2 };
+            for (name, text) in names.iter().zip(&texts) {
+                std::fs::write(dir.path().join(name), text).unwrap();
+            }
+            let cgroup = CgroupDir {
+                version,
+                controllers: "cpu,cpuacct,cpuset,memory,pids".into(),
+                mount: Text::new(dir.path().to_str().unwrap()).unwrap(),
+                path: Text::from_literal(""),
+                made: 0,
+            };
+            let all = read(&[cgroup]).unwrap();
+            prop_assert!(all["cpu"]["usage"]["total"].is_u64() && all["pids"]["current"].is_u64());
+            prop_assert!(all.to_string().len() < 1 << 20);
+        }
+    }
 }
