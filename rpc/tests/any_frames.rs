@@ -4,7 +4,9 @@
 //! in namespaces of its own that map no user, without a root file system.
 
 use kickstage_config::handoff::{self, Form};
-use kickstage_config::plan::{AttributeChange, Bind, Mount, Op, Step};
+use kickstage_config::plan::{
+    AttributeChange, Bind, Mount, Op, SourceSymlink, Step, TargetSymlink,
+};
 use kickstage_config::{Error, Text};
 use kickstage_rpc::{serve, unpack};
 use kickstage_sys::process::{self, Exit, Forked, clone};
@@ -46,6 +48,8 @@ fn steps() -> Vec<Step> {
         target: text("/y"),
         recursive: true,
         mapped: Some(0),
+        source_symlink: SourceSymlink::Follow,
+        target_symlink: TargetSymlink::Follow,
         propagation: vec![],
         changes: vec![change],
     };

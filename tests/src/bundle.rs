@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
@@ -27,6 +28,14 @@ pub fn unique_id() -> String {
     format!("kt-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// In another process: what one of ours has open for writing, another test may pass on to a program
+/// at the wrong moment, and then it can't be executed (ETXTBSY).
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    let copied = copied.is_ok_and(|status| status.success());
+    assert!(copied, "{} is missing: make deps, make build", from.display());
+}
+
 impl Bundle {
     /// The default configuration of other engines, with a cgroup namespace, and `args` to run.
     pub fn new(args: &[&str]) -> Self {
@@ -35,14 +44,13 @@ impl Bundle {
         for name in ["bin", "proc", "dev", "sys", "etc", "tmp", "root"] {
             fs::create_dir_all(rootfs.join(name)).expect("a new directory is writable");
         }
-        fs::copy("/bin/busybox", rootfs.join("bin/busybox"))
-            .expect("busybox-static is installed: make deps");
+        copy(Path::new("/bin/busybox"), &rootfs.join("bin/busybox"));
         for name in
             ["sh", "true", "sleep", "cat", "echo", "id", "stty", "tty", "kill", "ls", "readlink"]
         {
             symlink("busybox", rootfs.join("bin").join(name)).expect("a new name");
         }
-        fs::copy(built("probe"), rootfs.join("bin/probe")).expect("the probe is built");
+        copy(&built("probe"), &rootfs.join("bin/probe"));
         fs::write(rootfs.join("etc/passwd"), PASSWD).expect("writable");
         let mut config: Value = serde_json::from_str(include_str!("../fixtures/default.json"))
             .expect("a fixture of ours");
