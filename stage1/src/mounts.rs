@@ -86,10 +86,6 @@ impl Wanted {
                 return Err(invalid(&self.key, "the ids of a symlink can't be mapped"));
             }
         }
-        if self.options.copy_up && !self.is_tmpfs() {
-            let pointer = format!("{}/options", self.key);
-            return Err(invalid(&pointer, "tmpcopyup is for a tmpfs"));
-        }
         if self.options.remount { Ok(()) } else { self.check_proc() }
     }
 

@@ -34,8 +34,8 @@ fn option() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The operation of the one mount of a config; `None` if it is refused.
-fn decided(kind: &str, options: &[String]) -> Result<Option<Op>, TestCaseError> {
+/// The operations of the one mount of a config; none if it is refused.
+fn decided(kind: &str, options: &[String]) -> Result<Vec<Op>, TestCaseError> {
     let spec = json!({
         "ociVersion": "1.3.0", "root": {"path": "r"}, "linux": {"namespaces": [{"type": "mount"}]},
         "mounts": [{"destination": "/mnt", "type": kind, "source": "/s", "options": options}],
@@ -46,13 +46,15 @@ fn decided(kind: &str, options: &[String]) -> Result<Option<Op>, TestCaseError> 
         Ok(assembly) => {
             let setup = assembly.plan.setup;
             let steps = setup.early.into_iter().chain(setup.mounts).chain(setup.enter);
-            let ours = steps.map(|step| (step.key, step.op)).find(|(key, _)| key == "/mounts/0");
-            Ok(Some(ours.expect("the mount is one of the steps").1))
+            let ours: Vec<Op> =
+                steps.filter(|step| step.key == "/mounts/0").map(|step| step.op).collect();
+            prop_assert!(!ours.is_empty(), "the mount is one of the steps");
+            Ok(ours)
         }
         Err(error) => {
             let key = error.key.clone().unwrap_or_default();
             prop_assert!(key.starts_with("/mounts/0"), "{}", error);
-            Ok(None)
+            Ok(Vec::new())
         }
     }
 }
@@ -74,19 +76,25 @@ proptest! {
         let known: Vec<&str> = mount_options().collect();
         let foreign = options.iter().filter(|option| !known.contains(&option.as_str()));
         let foreign: Vec<&str> = foreign.map(String::as_str).collect();
-        match decided(kind, &options)? {
-            Some(Op::Mount(mount)) => {
-                prop_assert_eq!(mount.data.as_str(), foreign.join(","));
-                prop_assert_eq!(mount.propagation.len(), propagation(&options));
-            }
-            Some(Op::Bind(bind)) => {
-                prop_assert!(foreign.is_empty(), "a bind mount has no {:?}", foreign);
-                prop_assert_eq!(bind.propagation.len(), propagation(&options));
-                let last = options.iter().rev().find(|name| name.ends_with("bind"));
-                prop_assert_eq!(bind.recursive, last.is_some_and(|name| name == "rbind"));
-            }
-            Some(other) => return Err(TestCaseError::fail(format!("{other:?}"))),
-            None => {}
+        let ops = decided(kind, &options)?;
+        let mut spread = 0;
+        for op in &ops {
+            spread += match op {
+                Op::Mount(mount) => {
+                    prop_assert_eq!(mount.data.as_str(), foreign.join(","));
+                    mount.propagation.len()
+                }
+                Op::Bind(bind) => {
+                    prop_assert!(foreign.is_empty(), "a bind mount has no {:?}", foreign);
+                    let last = options.iter().rev().find(|name| name.ends_with("bind"));
+                    prop_assert_eq!(bind.recursive, last.is_some_and(|name| name == "rbind"));
+                    bind.propagation.len()
+                }
+                // what the cgroups of a container only take when they are there
+                Op::Attributes { propagation, .. } => propagation.len(),
+                other => return Err(TestCaseError::fail(format!("{other:?}"))),
+            };
         }
+        prop_assert!(ops.is_empty() || spread == propagation(&options), "{:?}", ops);
     }
 }

@@ -347,8 +347,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         examples: &[
             Example {
                 purpose: "Show a directory of the host, read-only",
-                line: "echo '[{\"destination\": \"/data\", \"source\": \"/srv\", \"options\": \
-                       [\"rbind\", \"rro\"]}]' | kickstage mounts add web -",
+                line: "echo '[{\"destination\":\"/data\",\"source\":\"/srv\",\"options\":[\"rro\"]}]' | \
+                       kickstage mounts add web -",
             },
             Example {
                 purpose: "Take it away again",

@@ -128,7 +128,7 @@ impl Options {
         let data = self.data.join(",");
         let symlinks = self.source_symlink != SourceSymlink::Follow
             || self.target_symlink != TargetSymlink::Follow;
-        if bind && !data.is_empty() {
+        if bind && !self.data.is_empty() {
             return refused(format!("{data}: a bind mount has no such option"));
         }
         if let (true, Some(name)) = (bind, &self.file_system_flag) {
@@ -142,7 +142,7 @@ impl Options {
             return refused("only a bind mount can be of a symlink, or over one".into());
         }
         let of_host = matches!(kind, "cgroup" | "cgroup2") && !bind;
-        if of_host && (self.remount || !data.is_empty()) {
+        if of_host && (self.remount || !self.data.is_empty()) {
             return refused("options of a cgroup hierarchy are the whole host's".into()).map_err(
                 |error| error.remedy("bind beside remount changes the flags of the mount alone"),
             );
