@@ -33,4 +33,11 @@ inside() { "$kickstage" exec "$@"; }
 "$kickstage" delete --force user
 [ -z "$(ls "$XDG_RUNTIME_DIR/kickstage")" ] || fail "state is left"
 find /sys/fs/cgroup -name user -type d | grep -q . && fail "a cgroup is left"
+
+# the same with the user's own systemd
+"$kickstage" --systemd-cgroup run --detach --bundle "$box" unit </dev/null >/dev/null 2>"$box/log" || fail "run in a unit: $(cat "$box/log")"
+[ "$(systemctl --user show kickstage-unit.scope -P MemoryMax)" = 50003968 ] || fail "MemoryMax of the unit"
+[ "$(inside unit /bin/busybox cat /sys/fs/cgroup/pids.max)" = 50 ] || fail "pids.max in the unit"
+"$kickstage" delete --force unit
+[ -z "$(systemctl --user list-units --all --no-legend 'kickstage-unit*')" ] || fail "a unit is left"
 echo "rootless: ok"

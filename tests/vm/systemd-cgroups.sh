@@ -1,0 +1,83 @@
+#!/bin/sh
+# Control groups made by systemd: what a host without it can't show. As root of a guest with
+# systemd and cgroup v2. Usage: systemd-cgroups.sh KICKSTAGE BUSYBOX
+set -eu
+kickstage=$1
+box=$(mktemp -d)/box
+mkdir -p "$box/rootfs/bin" "$box/rootfs/proc" "$box/rootfs/sys" "$box/rootfs/dev"
+cp "$2" "$box/rootfs/bin/busybox"
+fail() { echo "FAILED: $1" >&2; exit 1; }
+same() { [ "$2" = "$3" ] || fail "$1: $2, not $3"; }
+property() { systemctl show "$1" -P "$2"; }
+
+"$kickstage" spec --bundle "$box"
+config() {
+    jq "$1" "$box/config.json" >"$box/new.json"
+    mv "$box/new.json" "$box/config.json"
+}
+config '.process.terminal = false | .process.args = ["/bin/busybox", "sleep", "1000"]
+  | .linux.cgroupsPath = "machine-x.slice:pre:one"
+  | .annotations = {"org.systemd.property.TimeoutStopSec": "7"}
+  | .linux.resources.memory = {"limit": 50003968} | .linux.resources.pids = {"limit": 40}
+  | .linux.resources.cpu = {"quota": 20000, "period": 100000, "shares": 512, "cpus": "0"}'
+run() { "$kickstage" --systemd-cgroup "$@" </dev/null >/dev/null 2>"$box/log" || fail "$1: $(cat "$box/log")"; }
+
+run create --bundle "$box" one
+"$kickstage" start one
+dir=/sys/fs/cgroup/machine.slice/machine-x.slice/pre-one.scope
+unit=pre-one.scope
+same Slice "$(property $unit Slice)" machine-x.slice
+same Delegate "$(property $unit Delegate)" yes
+same MemoryMax "$(property $unit MemoryMax)" 50003968
+same TasksMax "$(property $unit TasksMax)" 40
+same CPUQuota "$(property $unit CPUQuotaPerSecUSec)" 200ms
+same AllowedCPUs "$(property $unit AllowedCPUs)" 0
+same DevicePolicy "$(property $unit DevicePolicy)" strict
+same TimeoutStop "$(property $unit TimeoutStopUSec)" 7s
+same memory.max "$(cat $dir/memory.max)" 50003968
+same cpu.max "$(cat $dir/cpu.max)" "20000 100000"
+
+"$kickstage" exec one /bin/busybox true
+"$kickstage" update --memory 60002304 --pids-limit 30 one
+systemctl daemon-reload
+same "memory.max after a reload" "$(cat $dir/memory.max)" 60002304
+same "pids.max after a reload" "$(cat $dir/pids.max)" 30
+same "cpu.max after a reload" "$(cat $dir/cpu.max)" "20000 100000"
+same "the updated MemoryMax" "$(property $unit MemoryMax)" 60002304
+"$kickstage" exec one /bin/busybox sh -c 'echo x >/dev/null' || fail "devices after a reload"
+
+# a second one of the same name is refused, and leaves the first alone
+"$kickstage" --systemd-cgroup create --bundle "$box" two </dev/null >/dev/null 2>"$box/log" && fail "two of one unit"
+grep -q "/linux/cgroupsPath" "$box/log" || fail "two of one unit: $(cat "$box/log")"
+same "the first" "$("$kickstage" state one | jq -r .status)" running
+
+"$kickstage" delete --force one
+[ ! -e $dir ] || fail "a cgroup is left"
+[ -z "$(systemctl list-units --all --no-legend 'pre-one*')" ] || fail "a unit is left"
+
+# the names are runc's, and nothing stays after a run in the foreground
+config 'del(.annotations) | .linux.resources = {}'
+for wanted in a.slice::n :p:n ::n a-b.slice:p:n; do
+    config ".linux.cgroupsPath = \"$wanted\""
+    where() {
+        "$1" --systemd-cgroup run --detach --bundle "$box" q </dev/null >/dev/null 2>"$box/log" || fail "$1 $wanted: $(cat "$box/log")"
+        cat "/proc/$("$1" state q | jq .pid)/cgroup"
+        "$1" delete --force q
+    }
+    ours=$(where "$kickstage")
+    case $wanted in
+    a.slice::n) same "$wanted" "$ours" 0::/a.slice/-n.scope ;;
+    :p:n) same "$wanted" "$ours" 0::/system.slice/p-n.scope ;;
+    ::n) same "$wanted" "$ours" 0::/system.slice/-n.scope ;;
+    a-b.slice:p:n) same "$wanted" "$ours" 0::/a.slice/a-b.slice/p-n.scope ;;
+    esac
+    if command -v runc >/dev/null; then same "runc's place for $wanted" "$ours" "$(where runc)"; fi
+done
+config '.process.args = ["/bin/busybox", "true"]'
+run run --bundle "$box" short
+[ -z "$(systemctl list-units --all --no-legend '*-n.scope')" ] || fail "a unit of a short run is left"
+config '.linux.cgroupsPath = "/a/b"'
+"$kickstage" --systemd-cgroup run --bundle "$box" path </dev/null 2>"$box/log" && fail "a path as unit"
+grep -q "slice:prefix:name" "$box/log" || fail "a path as unit: $(cat "$box/log")"
+[ -z "$(ls /run/kickstage)" ] || fail "state is left"
+echo "systemd's control groups: ok"
