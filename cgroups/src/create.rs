@@ -1,7 +1,7 @@
 //! Making the cgroups of a container.
 
 use crate::enter::Entrance;
-use crate::{settings, tree, unit};
+use crate::{settings, tree};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::vec::Vec;
@@ -41,7 +41,7 @@ pub struct Created<'a> {
 }
 
 /// Looks for the places. What will be made can be written down before it is. Those of systemd are
-/// made when there is a process for them ([`Created::settle`]).
+/// made when there is a process for them ([`Created::start_unit`]).
 pub fn prepare(plan: &CgroupPlan) -> Result<Prepared<'_>> {
     if plan.unit.is_some() {
         return Ok(Prepared { plan, places: Vec::new() });
@@ -54,9 +54,6 @@ impl<'a> Prepared<'a> {
     /// What [`Self::create`] will make: to be removed if we are killed meanwhile. A cgroup that
     /// exists is not in it: it may be somebody else's.
     pub fn dirs(&self) -> Vec<CgroupDir> {
-        if self.plan.unit.is_some() {
-            return unit::planned(self.plan).collect();
-        }
         let fresh = self.plan.groups.iter().zip(&self.places);
         fresh.filter(|(_, place)| !place.missing.is_empty()).map(|(g, p)| p.record(g)).collect()
     }
@@ -108,13 +105,7 @@ impl Place {
     }
 
     fn record(&self, group: &Group) -> CgroupDir {
-        CgroupDir {
-            version: group.version,
-            controllers: group.controllers.clone(),
-            mount: group.mount.clone(),
-            path: group.path.clone(),
-            made: self.missing.len() as u32,
-        }
+        CgroupDir::of(group, self.missing.len() as u32)
     }
 
     pub(crate) fn make(mut self, group: &Group, occupied: Occupied) -> Result<Fd> {
@@ -180,7 +171,15 @@ fn inherit_cpuset(parent: FdRef<'_>, child: FdRef<'_>) -> kickstage_sys::Result<
 
 /// Hands controllers down to the children of a cgroup.
 fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
-    for controller in group.enable.iter().filter(|controller| !hands_down(dir, controller)) {
+    if group.enable.is_empty() {
+        return Ok(());
+    }
+    // what is handed down already may not be ours to write
+    let enabled = tree::read(dir, c"cgroup.subtree_control").unwrap_or_default();
+    let is_enabled = |controller: &str| {
+        enabled.split(u8::is_ascii_whitespace).any(|word| word == controller.as_bytes())
+    };
+    for controller in group.enable.iter().filter(|controller| !is_enabled(controller)) {
         match tree::write(dir, c"cgroup.subtree_control", format!("+{controller}").as_bytes()) {
             Ok(()) => {}
             Err(errno) => {
@@ -205,11 +204,6 @@ fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn hands_down(dir: FdRef<'_>, controller: &str) -> bool {
-    let enabled = tree::read(dir, c"cgroup.subtree_control").unwrap_or_default();
-    enabled.split(u8::is_ascii_whitespace).any(|word| word == controller.as_bytes())
 }
 
 fn refuse_in_use(group: &Group, dir: FdRef<'_>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What is kept of a container between two commands: `state.json` in its state directory.
 
-use crate::cgroup::{UnitName, Version};
+use crate::cgroup::{Group, UnitName, Version};
 use crate::{Text, Timestamp, plan::Hook};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -109,4 +109,17 @@ pub struct CgroupDir {
     pub path: Text,
     /// How many directories at the end of the path we have made, and remove again.
     pub made: u32,
+}
+
+impl CgroupDir {
+    /// The directory of a group, so many of whose last parts are ours to remove.
+    pub fn of(group: &Group, made: u32) -> Self {
+        Self {
+            version: group.version,
+            controllers: group.controllers.clone(),
+            mount: group.mount.clone(),
+            path: group.path.clone(),
+            made,
+        }
+    }
 }

@@ -49,7 +49,7 @@ impl Existing {
             freezer: None,
             monitored: matches!(plan.supervision, Supervision::Resident(_)),
             cgroups,
-            unit: plan.cgroup.unit.as_ref().map(|unit| unit.name.clone()),
+            unit: self.unit.clone(),
             without_process: plan.without_process,
             rdt_group: plan.host.rdt.as_ref().map(|rdt| rdt.group.clone()),
             rdt: self.rdt.clone(),

@@ -170,10 +170,15 @@ pub(crate) fn make(
 /// Where systemd makes the cgroups it does so around a process.
 fn settle(plan: &Plan, cgroups: &mut Created<'_>, pid: i32, existing: &mut Existing) -> Result<()> {
     let Some(unit) = &plan.cgroup.unit else { return Ok(()) };
-    cgroups.settle(pid)?;
+    existing.cgroups = cgroups.start_unit(pid)?;
     existing.unit = Some(unit.name.clone());
+    existing.record(plan, existing.cgroups.clone())?;
+    cgroups.settle(pid)?;
+    if cgroups.dirs() == existing.cgroups {
+        return Ok(());
+    }
+    // systemd has put them elsewhere than was planned
     existing.cgroups = cgroups.dirs();
-    // systemd may have put them elsewhere than was planned
     existing.record(plan, cgroups.dirs())
 }
 

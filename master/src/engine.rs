@@ -124,9 +124,14 @@ fn begin(
 fn create(assembly: &Assembly, tree: &Tree, remote: &impl Remote, made: &mut Made) -> Result<()> {
     let plan = &assembly.plan;
     let mut cgroups = kickstage_cgroups::prepare(&plan.cgroup)?.create()?;
-    cgroups.settle(tree.pid)?;
     made.cgroups = cgroups.dirs();
-    kickstage_cgroups::move_into(&made.cgroups, tree.pid)?;
+    if plan.cgroup.unit.is_some() {
+        made.cgroups = cgroups.start_unit(tree.pid)?;
+        cgroups.settle(tree.pid)?;
+        made.cgroups = cgroups.dirs();
+    } else {
+        kickstage_cgroups::move_into(&made.cgroups, tree.pid)?;
+    }
     for child in children(tree.pid)? {
         // the rpc server: a cgroup namespace begins where its maker is
         kickstage_cgroups::move_into(&made.cgroups, child)?;

@@ -7,10 +7,9 @@ use crate::create::{
 use crate::foreground;
 use crate::host_work::listener::{self, Agent};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use kickstage_cgroups::{Entrance, way_into};
+use kickstage_cgroups::{Entrance, Membership, way_into};
 use kickstage_config::cgroup::{UnitName, Version};
 use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::exec::Exec;
@@ -151,14 +150,11 @@ fn its_own(exec: &Exec, busy: Error) -> Result<CgroupDir> {
     let Some(record) = exec.cgroups.iter().find(|dir| dir.version == Version::V2) else {
         return Err(busy);
     };
-    let path = Text::new(format!("/proc/{}/cgroup", exec.container_pid)).expect("has no NUL");
-    let bytes = file::read_host(&path, 1 << 20).during_on(Role::Master, "read", &path)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let own = Membership::of(exec.container_pid)?;
     let inside = |path: &&str| {
         path.strip_prefix(record.path.as_str()).is_some_and(|rest| rest.starts_with('/'))
     };
-    match line.filter(inside).and_then(|path| Text::new(path).ok()) {
+    match own.path(&record.controllers).filter(inside).and_then(|path| Text::new(path).ok()) {
         Some(path) => Ok(CgroupDir { path, ..record.clone() }),
         None => Err(busy),
     }

@@ -216,16 +216,7 @@ pub fn process(common: &Common) -> Result<ProcessSpec> {
 
 /// Where the container's cgroups are: for a further process.
 pub fn cgroups(assembly: &Assembly) -> Vec<CgroupDir> {
-    let groups = assembly.plan.cgroup.groups.iter();
-    groups
-        .map(|group| CgroupDir {
-            version: group.version,
-            controllers: group.controllers.clone(),
-            mount: group.mount.clone(),
-            path: group.path.clone(),
-            made: 0,
-        })
-        .collect()
+    assembly.plan.cgroup.groups.iter().map(|group| CgroupDir::of(group, 0)).collect()
 }
 
 /// config.json with the engine's own defaults.
