@@ -36,8 +36,8 @@ fn best(dirs: &[CgroupDir]) -> Option<&CgroupDir> {
 fn collect(dir: FdRef<'_>, pids: &mut Vec<i32>) -> kickstage_sys::Result<()> {
     let procs = match tree::read(dir, c"cgroup.procs") {
         Ok(procs) => procs,
-        // a threaded cgroup lists no processes; its domain does
-        Err(Errno(libc::EOPNOTSUPP | libc::ENODEV)) => return Ok(()),
+        // a threaded cgroup lists no processes; its domain does. One that is gone has none
+        Err(Errno(libc::EOPNOTSUPP | libc::ENODEV | libc::ENOENT)) => return Ok(()),
         Err(errno) => return Err(errno),
     };
     pids.extend(listed(&procs));
@@ -96,11 +96,25 @@ pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kickstage_sys::file;
     use proptest::prelude::*;
 
     #[test]
     fn a_process_of_another_pid_namespace_is_not_our_process_group() {
         assert_eq!(listed(b"7\n0\n\n12\n").collect::<Vec<_>>(), [7, 12]);
+    }
+
+    #[test]
+    fn a_cgroup_that_is_removed_while_it_is_listed_has_no_processes() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("gone");
+        std::fs::create_dir(&path).unwrap();
+        let text = kickstage_config::Text::new(path.to_str().unwrap()).unwrap();
+        let dir = file::open_host(&text, libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+        std::fs::remove_dir(&path).unwrap();
+        let mut pids = Vec::new();
+        assert_eq!(collect(dir.borrow(), &mut pids), Ok(()));
+        assert_eq!(tree::children(dir.borrow()), Ok(Vec::new()));
     }
 
     proptest! {

@@ -68,7 +68,12 @@ pub(crate) fn read(dir: FdRef<'_>, name: &CStr) -> kickstage_sys::Result<Vec<u8>
 
 /// The cgroups inside a cgroup.
 pub(crate) fn children(dir: FdRef<'_>) -> kickstage_sys::Result<Vec<CString>> {
-    let mut names = file::entries(dir)?;
+    let mut names = match file::entries(dir) {
+        Ok(names) => names,
+        // somebody else, such as systemd, has removed it under our hands
+        Err(Errno(libc::ENOENT)) => return Ok(Vec::new()),
+        Err(errno) => return Err(errno),
+    };
     // a directory's entry does not tell its type on every kernel: its files have a dot or are
     // known to be none
     names.retain(|name| file::stat_entry(dir, name).is_ok_and(|stat| stat.is_dir()));
