@@ -7,10 +7,6 @@ use alloc::string::ToString;
 use kickstage_config::state::Status;
 use kickstage_config::{Context, Error, Level, Report, Result, Role, Text, handoff};
 use kickstage_sys::file::{self, Resolve};
-use kickstage_sys::poll::{Wait, poll};
-
-/// How long the kernel may take to close what an exec closes, in milliseconds.
-const PATIENCE: i32 = 1000;
 
 /// An error in a fifo is at most this long (the fifo's own limit).
 const LIMIT: usize = 64 << 10;
@@ -53,7 +49,6 @@ impl Container {
         let untaken = file::read(gate.borrow(), &mut [0]).is_ok();
         // as long as we hold it the container looks created, to hooks as well
         drop(gate);
-        self.wait_until_started()?;
         if untaken && self.process()?.is_none() {
             return Err(Error::new(Role::Master, "start container")
                 .because("it has been killed before it could start: container not running"));
@@ -64,19 +59,6 @@ impl Container {
             notify.until_ready_or_warn(process.borrow(), main, report);
         }
         Ok(())
-    }
-
-    /// An exec lets go of one fifo after the other, in any order: as long as the gate is held, the
-    /// container would still be taken for a created one.
-    fn wait_until_started(&self) -> Result<()> {
-        let flags = libc::O_WRONLY | libc::O_NONBLOCK;
-        let Ok(gate) = file::open(self.dir.dir(), GATE, flags, 0, Resolve::NoSymlinks) else {
-            // nobody reads it
-            return Ok(());
-        };
-        poll(&mut [Wait::hung_up(gate.borrow())], PATIENCE)
-            .during(Role::Master, "wait for the program")
-            .map(drop)
     }
 
     fn run_poststart(&self, report: &Report) -> Result<()> {
