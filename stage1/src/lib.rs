@@ -51,6 +51,7 @@ use kickstage_config::{Assembly, Report, Result, Text};
 use kickstage_sys::process::clone;
 use kickstage_sys::{file, process as system};
 use oci_spec::runtime::Spec;
+use std::sync::OnceLock;
 
 /// What the user asked for, beside what the bundle says.
 #[derive(Clone, Debug)]
@@ -159,9 +160,13 @@ impl Rootless {
 /// Whether ours is another user namespace than the first, which maps every id to itself
 /// (user_namespaces(7)).
 pub fn is_in_user_namespace() -> bool {
-    let map = file::read_host(c"/proc/self/uid_map", 1 << 16).unwrap_or_default();
-    let words = map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    !map.is_empty() && !words.eq([&b"0"[..], b"0", b"4294967295"])
+    // several ask, and it does not change under a command
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let map = file::read_host(c"/proc/self/uid_map", 1 << 16).unwrap_or_default();
+        let words = map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        !map.is_empty() && !words.eq([&b"0"[..], b"0", b"4294967295"])
+    })
 }
 
 impl Host {

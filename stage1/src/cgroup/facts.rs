@@ -12,16 +12,13 @@ pub struct CgroupHost {
     /// Whether we have no power over the host (`--rootless`): a container may do without the
     /// cgroups that can't be made here, and systemd is the user's own.
     pub rootless: bool,
-    /// The socket of the bus on which that systemd is, or why there is none.
-    pub bus: Result<Text>,
 }
 
 impl CgroupHost {
     /// One without control groups.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
-        let bus = Text::new("/nowhere/bus").expect("a literal without a NUL");
-        Self { layout: Layout::None, rootless: false, bus: Ok(bus) }
+        Self { layout: Layout::None, rootless: false }
     }
 
     /// Whether we may make a cgroup: the longest part of the path that exists is writable.
@@ -91,10 +88,9 @@ impl CgroupHost {
     /// Looks at this host. The mount table is not read: it can be long, and the places are
     /// a convention of twenty years (cgroups(7)).
     pub fn read(rootless: bool) -> Result<Self> {
-        let bus = bus(rootless);
         let Ok(root) = file::open_host(c"/sys/fs/cgroup", libc::O_RDONLY | libc::O_DIRECTORY)
         else {
-            return Ok(Self { layout: Layout::None, rootless, bus });
+            return Ok(Self { layout: Layout::None, rootless });
         };
         let kind = file::filesystem(root.borrow()).during(Role::Stage1, "stat /sys/fs/cgroup")?;
         let own = file::read_host(c"/proc/self/cgroup", LIMIT)
@@ -103,20 +99,20 @@ impl CgroupHost {
             Error::new(Role::Stage1, "read /proc/self/cgroup").because("it is not UTF-8")
         })?;
         if kind == magic::CGROUP2 {
-            return Ok(Self { layout: unified(&own), rootless, bus });
+            return Ok(Self { layout: unified(&own), rootless });
         }
         let names = file::entries(root.borrow()).during(Role::Stage1, "list /sys/fs/cgroup")?;
         let names: Vec<&str> = names.iter().filter_map(|name| name.to_str().ok()).collect();
-        Ok(Self { layout: legacy(&own, &names), rootless, bus })
+        Ok(Self { layout: legacy(&own, &names), rootless })
     }
 }
 
 /// Where systemd is: the user's own on the session bus, or the system's (D-Bus specification,
 /// "Server Addresses" and "Well-known Message Bus Instances").
-fn bus(rootless: bool) -> Result<Text> {
-    let name = if rootless { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
+pub(super) fn bus(host: &CgroupHost) -> Result<Text> {
+    let name = if host.rootless { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let path = match (variable(name), rootless) {
+    let path = match (variable(name), host.rootless) {
         (Some(address), _) => path_of(&address),
         (None, false) => Some("/run/dbus/system_bus_socket".into()),
         (None, true) => variable("XDG_RUNTIME_DIR").map(|dir| format!("{dir}/bus")),

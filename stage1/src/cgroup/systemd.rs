@@ -7,6 +7,7 @@ pub use properties::of_settings;
 
 use super::CgroupHost;
 use super::devices::Rules;
+use super::facts::bus;
 use crate::text::{self, invalid};
 use kickstage_config::cgroup::{CgroupPlan, Property, Unit, UnitName, Value, Version};
 use kickstage_config::{Result, Text};
@@ -130,7 +131,7 @@ pub(super) fn add(
         properties.retain(|property| property.name != asked.name);
         properties.push(asked);
     }
-    let name = UnitName { name: place.unit.clone(), bus: host.bus.clone()?, patience };
+    let name = UnitName { name: place.unit.clone(), bus: bus(host)?, patience };
     plan.unit = Some(Unit { name, properties, takes_processes: !place.is_slice() });
     Ok(())
 }

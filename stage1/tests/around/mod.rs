@@ -38,6 +38,5 @@ pub(crate) fn bundle(spec: Spec) -> Bundle {
 
 /// Root's, with these control groups.
 pub(crate) fn host(layout: Layout) -> Host {
-    let bus = Ok(Text::new("/bus").unwrap());
-    Host { cgroups: CgroupHost { layout, rootless: false, bus }, unprivileged: None }
+    Host { cgroups: CgroupHost { layout, rootless: false }, unprivileged: None }
 }
