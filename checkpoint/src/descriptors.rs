@@ -3,6 +3,7 @@
 
 use crate::options::field;
 use crate::wire::Message;
+use kickstage_config::starter::KernelPath;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::file::{self, Resolve};
 use kickstage_sys::{Fd, FdRef};
@@ -44,6 +45,12 @@ pub(crate) fn inherit(images: &Fd, options: &mut Message) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A namespace that the bundle names, and that is not the container's own.
+pub(crate) fn namespace(path: &KernelPath) -> Result<Fd> {
+    let text = Text::new(path.to_string()).expect("a path of the kernel has no NUL");
+    file::open_host(&text, libc::O_RDONLY).during_on(Role::Checkpoint, "open namespace", &text)
 }
 
 /// CRIU is to use an open descriptor for what had this name.

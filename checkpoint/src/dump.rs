@@ -95,14 +95,9 @@ fn name_namespaces(assembly: &Assembly, options: &mut Message) -> Result<()> {
         [("net", super::restore::NET, &paths.network), ("pid", super::restore::PID, &paths.pid)]
     {
         let Some(path) = path else { continue };
-        let text = Text::new(path.to_string()).expect("a path of the kernel has no NUL");
-        let namespace = file::open_host(&text, libc::O_RDONLY).during_on(
-            Role::Checkpoint,
-            "open namespace",
-            &text,
-        )?;
+        let namespace = descriptors::namespace(path)?;
         let inode = file::stat(namespace.borrow())
-            .during_on(Role::Checkpoint, "stat namespace", &text)?
+            .during_on(Role::Checkpoint, "stat namespace", path)?
             .inode;
         options.text(field::EXTERNAL, &format!("{kind}[{inode}]:{name}"));
     }

@@ -11,7 +11,7 @@ use kickstage_config::{Assembly, Context, Error, Result, Role, Text};
 use kickstage_master::restored::Restored;
 use kickstage_rpc::Executor;
 use kickstage_sys::process::{self, Exit, Forked, clone};
-use kickstage_sys::{Fd, FdRef, file, mount, signal, socket};
+use kickstage_sys::{Fd, FdRef, mount, signal, socket};
 
 /// Names of namespaces that are joined, as runc gives them.
 pub(crate) const NET: &str = "extRootNetNS";
@@ -151,12 +151,7 @@ fn join_namespaces(assembly: &Assembly, options: &mut Message) -> Result<Vec<Fd>
     let mut open = Vec::new();
     for (name, path) in [(NET, &paths.network), (PID, &paths.pid)] {
         let Some(path) = path else { continue };
-        let text = Text::new(path.to_string()).expect("a path of the kernel has no NUL");
-        let namespace = file::open_host(&text, libc::O_RDONLY).during_on(
-            Role::Checkpoint,
-            "open namespace",
-            &text,
-        )?;
+        let namespace = descriptors::namespace(path)?;
         descriptors::give(options, name, namespace.borrow());
         open.push(namespace);
     }

@@ -6,9 +6,8 @@
 
 use crate::cgroup::Manager;
 use crate::text::invalid;
-use crate::{Bundle, Host, Judge, Request, Rootless, Service, process};
+use crate::{Bundle, Host, Judge, Request, process};
 use kickstage_config::engine::{Common, EngineConfig, NAME, NO_FD, Stream};
-use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, HostWork, LogOptions, Monitoring, Supervision};
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::record::CgroupDir;
@@ -161,23 +160,14 @@ pub fn decide(common: &Common) -> Result<Assembly> {
         sync_socket: optional("syncSocket", sync)?,
         ..Monitoring::default()
     };
+    let supervision = Supervision::Resident(Box::new(monitoring));
     let request = Request {
-        id,
-        state_root: Text::from_literal("/"),
-        goal: Goal::Created,
-        supervision: Supervision::Resident(Box::new(monitoring)),
         keep: true,
         pid_file: optional("pidFile", engine.pid_file())?,
-        no_pivot: false,
-        no_new_keyring: false,
         empty_process: engine.empty_process,
-        preserve_fds: 0,
-        service: Service::default(),
         report: Report { command: "oci".into(), ..Report::default() },
-        descriptors: Descriptors::default(),
-        judge: Judge::strict(),
         cgroup_manager: if engine.systemd_cgroups() { Manager::SYSTEMD } else { Manager::Cgroupfs },
-        rootless: Rootless::Auto,
+        ..Request::new(id, Text::from_literal("/"), Goal::Created, supervision)
     };
     let assembly = crate::prepare(&bundle, &request, &Host::read(request.rootless)?)?;
     refuse_host_work(&assembly.plan.host)?;

@@ -91,6 +91,31 @@ pub struct Request {
     pub judge: Judge,
 }
 
+impl Request {
+    /// A container of this name that goes so far and is watched so; all else as it is if nobody
+    /// asks.
+    pub fn new(id: Text, state_root: Text, goal: Goal, supervision: Supervision) -> Self {
+        Self {
+            id,
+            state_root,
+            goal,
+            supervision,
+            keep: false,
+            pid_file: None,
+            no_pivot: false,
+            no_new_keyring: false,
+            cgroup_manager: cgroup::Manager::default(),
+            rootless: Rootless::default(),
+            empty_process: false,
+            preserve_fds: 0,
+            service: Service::default(),
+            report: Report::default(),
+            descriptors: Descriptors::default(),
+            judge: Judge::strict(),
+        }
+    }
+}
+
 /// What the decisions depend on, beside the bundle.
 #[derive(Clone, Debug)]
 pub struct Host {

@@ -5,11 +5,9 @@
 //! kickstage-stage1 --bundle B --id ID | jq .plan.setup
 //! ```
 
-use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Supervision};
-use kickstage_config::{Error, Report, Result, Role, Text};
-use kickstage_stage1::cgroup::Manager;
-use kickstage_stage1::{Bundle, Host, Judge, Request, Rootless, Service};
+use kickstage_config::{Error, Result, Role, Text};
+use kickstage_stage1::{Bundle, Host, Judge, Request};
 use lexopt::prelude::{Long, ValueExt};
 use std::process::ExitCode;
 
@@ -43,24 +41,9 @@ fn print(bundle: &Text, request: &Request) -> Result<()> {
 
 fn parse() -> std::result::Result<(Text, Request), lexopt::Error> {
     let mut bundle = None;
-    let mut request = Request {
-        id: Text::default(),
-        state_root: Text::from_literal("/run/kickstage"),
-        goal: Goal::Running,
-        supervision: Supervision::Foreground,
-        keep: false,
-        pid_file: None,
-        no_pivot: false,
-        no_new_keyring: false,
-        empty_process: false,
-        preserve_fds: 0,
-        service: Service::default(),
-        report: Report { command: "run".into(), ..Report::default() },
-        descriptors: Descriptors::default(),
-        judge: Judge::strict(),
-        cgroup_manager: Manager::Cgroupfs,
-        rootless: Rootless::Auto,
-    };
+    let root = Text::from_literal("/run/kickstage");
+    let mut request = Request::new(Text::default(), root, Goal::Running, Supervision::Foreground);
+    request.report.command = "run".into();
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         let text = |parser: &mut lexopt::Parser| {

@@ -1,6 +1,6 @@
 //! What an attacker does, and what he must not have changed.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::Read;
 use std::os::fd::FromRawFd;
@@ -102,20 +102,22 @@ impl<F: Fn()> Drop for AtEnd<F> {
 /// Exchanges two names in a directory as fast as it can, while `work` runs.
 pub fn while_exchanging(dir: &Path, one: &str, other: &str, work: impl FnOnce()) {
     let (one, other) = (c_path(&dir.join(one)), c_path(&dir.join(other)));
-    let exchange = || {
-        // SAFETY: both paths end with a NUL.
-        unsafe {
-            libc::syscall(
-                libc::SYS_renameat2,
-                libc::AT_FDCWD,
-                one.as_ptr(),
-                libc::AT_FDCWD,
-                other.as_ptr(),
-                libc::RENAME_EXCHANGE,
-            );
-        }
-    };
-    while_attacking(exchange, work);
+    while_attacking(|| exchange(&one, &other), work);
+}
+
+/// Exchanges two names once, if both are there (renameat2(2)).
+pub fn exchange(one: &CStr, other: &CStr) {
+    // SAFETY: both paths end with a NUL.
+    unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            one.as_ptr(),
+            libc::AT_FDCWD,
+            other.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        );
+    }
 }
 
 /// How many containers race where each is one chance: `KICKSTAGE_RACES` says so.

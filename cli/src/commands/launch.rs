@@ -336,11 +336,8 @@ fn request(
             .because(format!("invalid id {:?}", options.id))
             .remedy("use letters, digits and _+-. only, at most 255"));
     }
+    let (id, root) = (text("the container's name", &options.id)?, absolute(&global.root)?);
     Ok(Request {
-        id: text("the container's name", &options.id)?,
-        state_root: absolute(&global.root)?,
-        goal,
-        supervision,
         keep: options.keep,
         pid_file: options.pid_file.as_deref().map(absolute).transpose()?,
         no_pivot: options.no_pivot,
@@ -349,10 +346,10 @@ fn request(
         preserve_fds: options.preserve_fds,
         service: options.service.clone(),
         report: global.report.clone(),
-        descriptors: Descriptors::default(),
         judge: global.judge.clone(),
         cgroup_manager: global.cgroup_manager,
         rootless: global.rootless,
+        ..Request::new(id, root, goal, supervision)
     })
 }
 

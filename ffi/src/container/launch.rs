@@ -7,9 +7,8 @@ use kickstage_config::plan::{Goal, Supervision};
 use kickstage_config::state::Status;
 use kickstage_config::{Context, Error, LineFormat, Report, Result, Role, Text};
 use kickstage_master::container::Container;
-use kickstage_stage1::cgroup::Manager;
 use kickstage_stage1::exec::with_state;
-use kickstage_stage1::{Bundle, Host, Judge, Request, Rootless, Service};
+use kickstage_stage1::{Bundle, Host, Judge, Request};
 use kickstage_sys::process::{self, Exit, Forked};
 use kickstage_sys::{Errno, Fd, FdRef, file, image};
 use serde::Deserialize;
@@ -23,23 +22,14 @@ const LIMIT: usize = 1 << 20;
 pub(super) fn create(asked: &Create) -> Result<()> {
     let bundle = Bundle::read(&asked.bundle)?;
     let log = Log::new("create")?;
+    let (id, root) = (asked.id.clone(), asked.root.clone());
     let request = Request {
-        id: asked.id.clone(),
-        state_root: asked.root.clone(),
-        goal: Goal::Created,
-        supervision: Supervision::Foreign,
         keep: true,
         pid_file: asked.pid_file.clone(),
-        no_pivot: false,
-        no_new_keyring: false,
-        empty_process: false,
         preserve_fds: asked.preserve_fds,
-        service: Service::default(),
         report: log.report.clone(),
         descriptors: Descriptors { console_socket: asked.console_socket, ..Descriptors::default() },
-        judge: Judge::strict(),
-        cgroup_manager: Manager::Cgroupfs,
-        rootless: Rootless::Auto,
+        ..Request::new(id, root, Goal::Created, Supervision::Foreign)
     };
     let assembly = kickstage_stage1::prepare(&bundle, &request, &Host::read(request.rootless)?)?;
     if assembly.process.console.is_some() && asked.console_socket.is_none() {

@@ -1,33 +1,17 @@
 //! What a decision depends on beside config.json, chosen so that it depends on this host as little
 //! as possible.
 
-use kickstage_config::handoff::Descriptors;
+use kickstage_config::Text;
 use kickstage_config::plan::{Goal, Supervision};
-use kickstage_config::{Report, Text};
-use kickstage_stage1::cgroup::{CgroupHost, Layout, Manager};
-use kickstage_stage1::{Bundle, Host, Judge, Request, Rootless, Service};
+use kickstage_stage1::cgroup::{CgroupHost, Layout};
+use kickstage_stage1::{Bundle, Host, Judge, Request};
 use oci_spec::runtime::Spec;
 
 /// A container that is only created.
 pub(crate) fn request(judge: Judge) -> Request {
-    Request {
-        id: Text::new("any").unwrap(),
-        state_root: Text::new("/run/any").unwrap(),
-        goal: Goal::Created,
-        supervision: Supervision::Foreign,
-        keep: false,
-        pid_file: None,
-        no_pivot: false,
-        no_new_keyring: false,
-        empty_process: false,
-        preserve_fds: 0,
-        service: Service::default(),
-        report: Report::default(),
-        descriptors: Descriptors::default(),
-        judge,
-        cgroup_manager: Manager::Cgroupfs,
-        rootless: Rootless::Auto,
-    }
+    let text = |text| Text::new(text).unwrap();
+    let (id, root) = (text("any"), text("/run/any"));
+    Request { judge, ..Request::new(id, root, Goal::Created, Supervision::Foreign) }
 }
 
 /// A bundle that nobody looks for.

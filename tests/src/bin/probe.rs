@@ -68,17 +68,7 @@ fn exchange(one: &str, other: &str) -> ! {
     let path = |name: &str| std::ffi::CString::new(name).expect("an argument has no NUL");
     let (one, other) = (path(one), path(other));
     loop {
-        // SAFETY: both paths end with a NUL.
-        unsafe {
-            libc::syscall(
-                libc::SYS_renameat2,
-                libc::AT_FDCWD,
-                one.as_ptr(),
-                libc::AT_FDCWD,
-                other.as_ptr(),
-                libc::RENAME_EXCHANGE,
-            );
-        }
+        kickstage_tests::attack::exchange(&one, &other);
     }
 }
 
