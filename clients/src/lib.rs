@@ -13,5 +13,4 @@ pub mod podman;
 pub mod program;
 pub mod slurm;
 pub mod terminal;
-pub mod typist;
 pub mod world;

@@ -72,14 +72,13 @@ impl Terminal {
         assert!(stty.status().is_ok_and(|status| status.success()), "stty(1) sets the size");
     }
 
-    /// Waits for a text in what appears, and forgets all up to it.
+    /// Waits for a text in what appears; gives all up to it, and forgets that.
     #[track_caller]
-    pub fn expect(&mut self, text: &str) {
+    pub fn expect(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self.seen.find(text) {
-                self.seen.drain(..at + text.len());
-                return;
+                return self.seen.drain(..at + text.len()).collect();
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.arriving.recv_timeout(left) {
@@ -88,4 +87,25 @@ impl Terminal {
             }
         }
     }
+
+    /// All that still comes, until no program has it open.
+    pub fn rest(self) -> String {
+        drop(self.far);
+        let bytes: Vec<u8> = self.arriving.iter().flatten().collect();
+        self.seen + &String::from_utf8_lossy(&bytes)
+    }
+}
+
+/// Runs a shell line on a terminal of 33 rows and 44 columns; types a line as soon as `prompt` has
+/// appeared. Gives all that has appeared when the line has ended.
+#[track_caller]
+pub fn types(line: &str, prompt: &str, words: &str) -> String {
+    let mut terminal = Terminal::new(33, 44);
+    let mut shell = Command::new("timeout");
+    shell.args(["--foreground", "-k", "5", "180", "sh", "-c", line]);
+    let mut shell = terminal.spawn(&shell);
+    let before = terminal.expect(prompt);
+    terminal.type_in(&format!("{words}\n"));
+    shell.wait().expect("it is ours");
+    before + &terminal.rest()
 }

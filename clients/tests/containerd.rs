@@ -3,7 +3,7 @@
 
 use kickstage_clients::containerd::{Containerd, IMAGE, runtimes};
 use kickstage_clients::daemon::{Daemon, until};
-use kickstage_clients::typist::types;
+use kickstage_clients::terminal::types;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::is_alive;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! dockerd with our program as a runtime: what docker shows must be what it shows with runc.
 
 use kickstage_clients::docker::{Docker, IMAGE};
-use kickstage_clients::typist::types;
+use kickstage_clients::terminal::types;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::is_alive;
 use serde_json::json;
