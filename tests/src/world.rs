@@ -22,6 +22,22 @@ pub fn assert_nothing_left(runtime: &Runtime, id: &str) {
     assert!(!mounts.contains(id), "a mount is left");
 }
 
+/// What a file of the cgroup that a process is in holds: of v1's `controller`, or else of v2.
+#[track_caller]
+pub fn cgroup_value(pid: i64, controller: &str, v1: &str, v2: &str) -> String {
+    let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("the process is there");
+    let place = |controller: &str| {
+        let mut lines = own.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
+        let found = lines.find(|line| line[1].split(',').any(|name| name == controller));
+        found.map(|line| line[2].to_owned())
+    };
+    let file = match place(controller) {
+        Some(path) => format!("/sys/fs/cgroup/{controller}{path}/{v1}"),
+        None => format!("/sys/fs/cgroup{}/{v2}", place("").expect("one of v2")),
+    };
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().into()
+}
+
 /// Waits until something is true, for ten seconds at most.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -4,7 +4,7 @@
 
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::passed;
-use kickstage_tests::world::{assert_nothing_left, is_alive, wait_until};
+use kickstage_tests::world::{assert_nothing_left, cgroup_value, is_alive, wait_until};
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -226,21 +226,6 @@ fn host_cgroups() -> Vec<String> {
     lines.map(String::from).collect()
 }
 
-/// The value of a limit where the process is now.
-fn limit(pid: i64, v1: (&str, &str), v2: &str) -> String {
-    let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let place = |controller: &str| {
-        let mut lines = own.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
-        let found = lines.find(|line| line[1].split(',').any(|name| name == controller));
-        found.map(|line| line[2].to_owned())
-    };
-    let file = match place(v1.0) {
-        Some(path) => format!("/sys/fs/cgroup/{}{path}/{}", v1.0, v1.1),
-        None => format!("/sys/fs/cgroup{}/{v2}", place("").unwrap()),
-    };
-    fs::read_to_string(file).unwrap().trim().to_owned()
-}
-
 #[test]
 fn limits_of_the_bundle_hold_again_and_exec_finds_the_way() {
     if !criu_works() {
@@ -257,8 +242,8 @@ fn limits_of_the_bundle_hold_again_and_exec_finds_the_way() {
     restore(&runtime, &counter, &id, &[]);
     let pid = runtime.state(&id)["pid"].as_i64().unwrap();
     assert_eq!(host_cgroups(), options, "no option of the host's own mount is lost");
-    assert_eq!(limit(pid, ("memory", "memory.limit_in_bytes"), "memory.max"), "67108864");
-    assert_eq!(limit(pid, ("pids", "pids.max"), "pids.max"), "33");
+    assert_eq!(cgroup_value(pid, "memory", "memory.limit_in_bytes", "memory.max"), "67108864");
+    assert_eq!(cgroup_value(pid, "pids", "pids.max", "pids.max"), "33");
     assert_eq!(runtime.call(&["exec", &id, "sh", "-c", "exit 5"]).code, 5);
     let seen = runtime.call(&["exec", &id, "probe", "read", "/proc/timer_list"]).ok().json();
     assert_eq!(seen["/proc/timer_list"], "", "it is masked again");

@@ -3,7 +3,7 @@
 
 use kickstage_tests::attack::Victim;
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::world::wait_until;
+use kickstage_tests::world::{cgroup_value, wait_until};
 use kickstage_tests::{Bundle, Ended, Running, Runtime};
 use serde_json::{Value, json};
 use std::fs;
@@ -33,25 +33,23 @@ fn is_sealed_and_small(pid: &str) {
     assert!(size < 512 << 10, "a copy for each container has to be cheap: {size} bytes");
 }
 
-/// The processes in a container's cgroup.
-fn members(id: &str) -> Vec<String> {
-    let text = ["/sys/fs/cgroup/freezer", "/sys/fs/cgroup"]
-        .iter()
-        .find_map(|mount| fs::read_to_string(format!("{mount}/{id}/cgroup.procs")).ok());
-    text.unwrap_or_default().lines().map(String::from).collect()
+/// The processes in the cgroup that is frozen with a process.
+fn members(pid: i64) -> Vec<i64> {
+    let procs = cgroup_value(pid, "freezer", "cgroup.procs", "cgroup.procs");
+    procs.lines().map(|line| line.parse().unwrap()).collect()
 }
 
 /// An exec that is stopped on its way: a frozen cgroup holds it as soon as it enters. `look` gets
 /// the process.
 fn with_stopped_exec(running: &Running, look: impl FnOnce(&str)) {
     let (runtime, id) = (&running.runtime, &running.id);
-    let first = running.pid().to_string();
+    let first = running.pid();
     runtime.call(&["pause", id]).ok();
     let words = running.exec_words(&["--ignore-paused"], &["true"]);
     let mut exec = runtime.bare(&words).spawn().unwrap();
-    wait_until("it is in the cgroup", || members(id).len() == 2);
-    let second = members(id).into_iter().find(|pid| *pid != first).unwrap();
-    look(&second);
+    wait_until("it is in the cgroup", || members(first).len() == 2);
+    let second = members(first).into_iter().find(|pid| *pid != first).unwrap();
+    look(&second.to_string());
     runtime.call(&["resume", id]).ok();
     assert!(exec.wait().unwrap().success());
 }

@@ -1,5 +1,6 @@
 //! Limits that are changed while the container runs. The same on cgroup v1 and v2.
 
+use kickstage_tests::world::cgroup_value;
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::json;
 use std::fs;
@@ -26,18 +27,7 @@ impl Limited {
     /// What a file of v1, or else of v2, holds.
     fn value(&self, controller: &str, v1: &str, v2: &str) -> String {
         let pid = self.runtime.state(&self.id)["pid"].as_i64().unwrap();
-        let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-        let place = |controller: &str| {
-            let mut lines = own.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
-            lines
-                .find(|line| line[1].split(',').any(|name| name == controller))
-                .map(|line| line[2].to_string())
-        };
-        let file = match place(controller) {
-            Some(path) => format!("/sys/fs/cgroup/{controller}{path}/{v1}"),
-            None => format!("/sys/fs/cgroup{}/{v2}", place("").unwrap()),
-        };
-        fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().into()
+        cgroup_value(pid, controller, v1, v2)
     }
 
     fn memory(&self) -> String {
