@@ -9,6 +9,7 @@ use serde_json::json;
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const NAME: &str = "kickstage-tests";
 const PROFILE: &str = "
@@ -28,13 +29,18 @@ fn parser(flag: &str) {
     assert!(parser.wait().unwrap().success());
 }
 
-/// The profile in the kernel, for as long as this lives.
-struct Loaded;
+/// The profile in the kernel, for as long as this lives. There is one of that name, so the tests
+/// have it one after the other.
+struct Loaded {
+    _alone: MutexGuard<'static, ()>,
+}
 
 impl Loaded {
     fn new() -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         parser("-r");
-        Self
+        Self { _alone: alone }
     }
 }
 
