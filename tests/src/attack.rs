@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 fn c_path(path: &Path) -> CString {
@@ -118,6 +119,17 @@ pub fn exchange(one: &CStr, other: &CStr) {
             libc::RENAME_EXCHANGE,
         );
     }
+}
+
+/// So many moments, spread over three times what `whole` takes when nothing disturbs it: on a slow
+/// machine the same steps are later.
+pub fn moments(count: u64, whole: impl FnOnce()) -> Vec<Duration> {
+    const STEPS: u64 = 10_007;
+    let start = Instant::now();
+    whole();
+    let span = start.elapsed() * 3;
+    // a prime, so that neighbours in time do not follow each other
+    (0..count).map(|number| span * (number * 7919 % STEPS) as u32 / STEPS as u32).collect()
 }
 
 /// How many containers race where each is one chance: `KICKSTAGE_RACES` says so.

@@ -1,5 +1,6 @@
 //! Every process of ours is killed at every moment; `delete --force` then leaves nothing.
 
+use kickstage_tests::attack::moments;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::{assert_nothing_left, is_alive, wait_until};
 use kickstage_tests::{Bundle, Running, Runtime};
@@ -10,8 +11,10 @@ use std::time::Duration;
 /// So many moments in each test, spread over the time that the command takes.
 const MOMENTS: u64 = 40;
 
-fn moments() -> impl Iterator<Item = Duration> {
-    (0..MOMENTS).map(|number| Duration::from_micros(number * 3571 % 12_000))
+/// While a container is made.
+fn moments_of_run(runtime: &Runtime) -> Vec<Duration> {
+    let bundle = Bundle::new(&["true"]);
+    moments(MOMENTS, || drop(runtime.run(&bundle).ok()))
 }
 
 #[track_caller]
@@ -40,7 +43,7 @@ fn a_master_that_is_killed_at_any_time_leaves_what_delete_clears() {
     let runtime = Runtime::kickstage();
     let bundle = Bundle::new(&["sleep", "1000"]);
     let path = bundle.path().display().to_string();
-    for moment in moments() {
+    for moment in moments_of_run(&runtime) {
         for way in 0..4 {
             let id = unique_id();
             let child = runtime.bare(&making(&path, &id)[way]).spawn().unwrap();
@@ -69,7 +72,7 @@ fn a_container_process_or_a_helper_that_is_killed_at_any_time_hangs_nobody() {
     let bundle = Bundle::new(&["sleep", "1000"]);
     let path = bundle.path().display().to_string();
     let mut hit = 0;
-    for moment in moments() {
+    for moment in moments_of_run(&runtime) {
         for way in 0..4 {
             let id = unique_id();
             let mut child = runtime.bare(&making(&path, &id)[way]).spawn().unwrap();
@@ -102,7 +105,7 @@ fn an_exec_that_is_killed_at_any_time_leaves_no_process_in_the_container() {
     let running = Running::sleeping();
     let (runtime, id) = (&running.runtime, &running.id);
     let first = running.pid();
-    for moment in moments() {
+    for moment in moments(MOMENTS, || drop(running.exec(&[], &["true"]).ok())) {
         for half in [true, false] {
             let words = running.exec_words(&[], &["true"]);
             let child = runtime.bare(&words).spawn().unwrap();
@@ -128,10 +131,12 @@ fn an_exec_that_is_killed_at_any_time_leaves_no_process_in_the_container() {
 fn a_delete_that_is_killed_at_any_time_can_be_repeated() {
     let runtime = Runtime::kickstage();
     let bundle = Bundle::new(&["sleep", "1000"]);
-    for moment in moments() {
+    let deleted = runtime.start(&bundle);
+    let delete = || drop(runtime.call(&["delete", "--force", &deleted]).ok());
+    for moment in moments(MOMENTS, delete) {
         let id = runtime.start(&bundle);
         let child = runtime.bare(&["delete", "--force", &id]).spawn().unwrap();
-        std::thread::sleep(moment / 2);
+        std::thread::sleep(moment);
         kill(child);
         assert_deletable(&runtime, &id);
     }

@@ -1,10 +1,10 @@
 //! Signals that come while something else happens.
 
+use kickstage_tests::attack::moments;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::{assert_nothing_left, wait_until};
 use kickstage_tests::{Bundle, Runtime};
 use std::process::{Child, ExitStatus};
-use std::time::Duration;
 
 fn send(child: &Child, signal: i32) {
     // SAFETY: only sends a signal, to a process that nobody has waited for yet.
@@ -21,11 +21,6 @@ fn end_of(mut child: Child) -> ExitStatus {
     status.expect("it has just been waited for")
 }
 
-/// Moments that spread over a whole short run, a different one each time.
-fn moments(count: u64) -> impl Iterator<Item = Duration> {
-    (0..count).map(|number| Duration::from_micros(number * 7919 % 15_000))
-}
-
 #[test]
 fn a_short_run_never_hangs_whenever_a_signal_comes() {
     let runtime = Runtime::kickstage();
@@ -36,7 +31,7 @@ fn a_short_run_never_hangs_whenever_a_signal_comes() {
     for (bundle, expected) in [(Bundle::new(&["true"]), 0), (killed, 137)] {
         let path = bundle.path().display().to_string();
         let mut ends = Vec::new();
-        for moment in moments(200) {
+        for moment in moments(200, || assert_eq!(runtime.run(&bundle).code, expected)) {
             let id = unique_id();
             let child = runtime.bare(&["run", "-b", &path, &id]).spawn().unwrap();
             std::thread::sleep(moment);
@@ -55,7 +50,7 @@ fn a_short_run_never_hangs_whenever_a_signal_comes() {
 #[test]
 fn an_exec_never_hangs_whenever_a_signal_comes() {
     let running = kickstage_tests::Running::sleeping();
-    for moment in moments(100) {
+    for moment in moments(100, || drop(running.exec(&[], &["true"]).ok())) {
         let words = running.exec_words(&[], &["true"]);
         let child = running.runtime.bare(&words).spawn().unwrap();
         std::thread::sleep(moment);
