@@ -83,40 +83,53 @@ pub(crate) fn find(wanted: Option<&Text>) -> Result<Text> {
     })
 }
 
-/// Has it do a task, to the end. `told` hears every step that CRIU tells of; CRIU goes on when it
-/// returns, and gives up if it fails.
-pub(crate) fn run(
-    task: Task,
-    options: &Message,
-    program: &Program<'_>,
-    directories: &Directories,
-    mut told: impl FnMut(Step<'_>) -> Result<()>,
-) -> Result<()> {
-    let (ours, theirs) = pair()?;
-    let criu = match process::fork(program.namespaces, None).during(Role::Checkpoint, "fork")? {
-        Forked::Child => {
-            drop(ours);
-            become_criu(program, directories, &theirs)
+/// A process that has become CRIU, or is about to.
+pub(crate) struct Criu<'a> {
+    pub(crate) pid: Pid,
+    process: Fd,
+    ours: Fd,
+    directories: &'a Directories,
+}
+
+impl<'a> Criu<'a> {
+    /// It does nothing yet.
+    pub(crate) fn start(program: &Program<'_>, directories: &'a Directories) -> Result<Self> {
+        let (ours, theirs) = pair()?;
+        match process::fork(program.namespaces, None).during(Role::Checkpoint, "fork")? {
+            Forked::Child => {
+                drop(ours);
+                become_criu(program, directories, &theirs)
+            }
+            Forked::Parent(pid, process) => Ok(Self { pid, process, ours, directories }),
         }
-        Forked::Parent(_, criu) => criu,
-    };
-    drop(theirs);
-    // nothing comes when the child has failed, and told why
-    let ours = match socket::receive(ours.borrow(), 1) {
-        Ok((_, Some(conversation))) => conversation,
-        _ => ours,
-    };
-    let mut request = Message::default();
-    request.number(1, task as i64).message(2, options);
-    let done = converse(&ours, &request, &mut told);
-    // of a pre-dump it waits for the next one; a failure of ours it learns by that
-    drop(ours);
-    let ended = process::wait(criu.borrow()).during(Role::Checkpoint, "wait for criu")?;
-    match done {
-        Ok(()) if task == Task::PreDump || ended == Exit::Code(0) => Ok(()),
-        Ok(()) => Err(failed(task, directories, None)),
-        Err(Broken::Ours(error)) => Err(error),
-        Err(Broken::Criu(words)) => Err(failed(task, directories, words)),
+    }
+
+    /// Has it do a task, to the end. `told` hears every step that CRIU tells of; CRIU goes on when
+    /// it returns, and gives up if it fails.
+    pub(crate) fn work(
+        self,
+        task: Task,
+        options: &Message,
+        mut told: impl FnMut(Step<'_>) -> Result<()>,
+    ) -> Result<()> {
+        // nothing comes when the child has failed, and told why
+        let ours = match socket::receive(self.ours.borrow(), 1) {
+            Ok((_, Some(conversation))) => conversation,
+            _ => self.ours,
+        };
+        let mut request = Message::default();
+        request.number(1, task as i64).message(2, options);
+        let done = converse(&ours, &request, &mut told);
+        // of a pre-dump it waits for the next one; a failure of ours it learns by that
+        drop(ours);
+        let waited = process::wait(self.process.borrow());
+        let ended = waited.during(Role::Checkpoint, "wait for criu")?;
+        match done {
+            Ok(()) if task == Task::PreDump || ended == Exit::Code(0) => Ok(()),
+            Ok(()) => Err(failed(task, self.directories, None)),
+            Err(Broken::Ours(error)) => Err(error),
+            Err(Broken::Criu(words)) => Err(failed(task, self.directories, words)),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Saving a running container.
 
-use crate::criu::{self, Program, Step, Task};
+use crate::criu::{self, Criu, Program, Step, Task};
 use crate::options::{Common, Directories, Images, field};
 use crate::wire::Message;
 use crate::{descriptors, mounts, refused};
@@ -112,7 +112,8 @@ fn run(
     status_fd: Option<i32>,
 ) -> Result<()> {
     let program = Program { path: program, namespaces: 0, kept: &[], prepare: &|| Ok(()) };
-    criu::run(task, options, &program, directories, |step: Step<'_>| match (step.name, status_fd) {
+    let criu = Criu::start(&program, directories)?;
+    criu.work(task, options, |step: Step<'_>| match (step.name, status_fd) {
         ("status-ready", Some(raw)) => file::write_all(FdRef::of_raw(raw), b"\0")
             .during(Role::Checkpoint, "tell that pages can be asked for"),
         _ => Ok(()),

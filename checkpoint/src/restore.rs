@@ -1,6 +1,6 @@
 //! Making a running container out of images.
 
-use crate::criu::{self, Program, Step, Task};
+use crate::criu::{self, Criu, Program, Step, Task};
 use crate::options::{Common, Directories, Images, field};
 use crate::wire::Message;
 use crate::{descriptors, mounts, refused};
@@ -67,7 +67,6 @@ fn make(
         .number(field::RST_SIBLING, true)
         .number(field::ORPHAN_PTS_MASTER, true);
     add(&mut options, asked);
-    restored.cgroups().iter().for_each(|cgroup| move_into(cgroup, &mut options));
     mounts::find(&assembly.plan, &mut options);
     descriptors::inherit(&directories.images, &mut options)?;
     let namespaces = join_namespaces(assembly, &mut options)?;
@@ -78,8 +77,11 @@ fn make(
         kept: &kept,
         prepare: &|| make_root(rootfs).and_then(|()| directories.open_again()),
     };
+    let criu = Criu::start(&program, directories)?;
+    restored.settle(criu.pid)?;
+    restored.cgroups().iter().for_each(|cgroup| move_into(cgroup, &mut options));
     let mut terminal = None;
-    criu::run(Task::Restore, &options, &program, directories, |step: Step<'_>| {
+    criu.work(Task::Restore, &options, |step: Step<'_>| {
         match step.name {
             // its first process is there, and nothing of it has run
             "setup-namespaces" => restored.take(step.pid),

@@ -168,7 +168,12 @@ pub(crate) fn make(
 }
 
 /// Where systemd makes the cgroups it does so around a process.
-fn settle(plan: &Plan, cgroups: &mut Created<'_>, pid: i32, existing: &mut Existing) -> Result<()> {
+pub(crate) fn settle(
+    plan: &Plan,
+    cgroups: &mut Created<'_>,
+    pid: i32,
+    existing: &mut Existing,
+) -> Result<()> {
     let Some(unit) = &plan.cgroup.unit else { return Ok(()) };
     existing.cgroups = cgroups.start_unit(pid)?;
     existing.unit = Some(unit.name.clone());

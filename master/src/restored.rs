@@ -7,7 +7,7 @@ use kickstage_cgroups::Created;
 use kickstage_config::plan::Plan;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::state::Status;
-use kickstage_config::{Assembly, Context, Error, Result, Role};
+use kickstage_config::{Assembly, Context, Result, Role};
 use kickstage_starter::Child;
 use kickstage_sys::Fd;
 use kickstage_sys::process::{self, Pid};
@@ -35,14 +35,6 @@ impl<'a> Restored<'a> {
     }
 
     fn make(&mut self, plan: &'a Plan) -> Result<()> {
-        if plan.cgroup.unit.is_some() {
-            return Err(Error::new(Role::Master, "make the control groups")
-                .because(
-                    "systemd makes a unit around a process, and CRIU wants it before there is one",
-                )
-                .at("/linux/cgroupsPath")
-                .remedy("restore with --cgroup-manager cgroupfs"));
-        }
         let cgroups = kickstage_cgroups::prepare(&plan.cgroup)?;
         // written down first: who clears up after us must know of them
         self.existing.record(plan, cgroups.dirs())?;
@@ -53,6 +45,13 @@ impl<'a> Restored<'a> {
             self.existing.rdt = host_work::rdt::make(rdt)?;
         }
         Ok(())
+    }
+
+    /// Where systemd makes the cgroups, it wants a process for them: the one that is going to make
+    /// the container's. Those are born beside it, and it ends.
+    pub fn settle(&mut self, maker: Pid) -> Result<()> {
+        let Some(cgroups) = &mut self.cgroups else { return Ok(()) };
+        create::settle(&self.assembly.plan, cgroups, maker, &mut self.existing)
     }
 
     /// Where its processes belong.

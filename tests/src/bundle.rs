@@ -3,7 +3,8 @@
 use crate::runtime::built;
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -119,7 +120,14 @@ impl Bundle {
     /// Its directory, with config.json as it is now.
     pub fn path(&self) -> &Path {
         let text = serde_json::to_vec_pretty(&self.config).expect("JSON");
-        fs::write(self.dir.path().join("config.json"), text).expect("writable");
+        // whole for a runtime that reads it meanwhile
+        let public = fs::Permissions::from_mode(0o644);
+        let mut file = tempfile::Builder::new()
+            .permissions(public)
+            .tempfile_in(self.dir.path())
+            .expect("writable");
+        file.write_all(&text).expect("writable");
+        file.persist(self.dir.path().join("config.json")).expect("writable");
         self.dir.path()
     }
 

@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod passed;
 pub mod running;
 pub mod runtime;
+pub mod saved;
 pub mod world;
 
 pub use bundle::Bundle;

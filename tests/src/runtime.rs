@@ -12,6 +12,8 @@ pub struct Runtime {
     program: PathBuf,
     /// What it is executed through.
     through: Vec<String>,
+    /// Flags before the command.
+    global: Vec<String>,
     root: TempDir,
     /// Holds the program if it is a copy.
     public: Option<TempDir>,
@@ -64,7 +66,15 @@ impl Runtime {
         // SAFETY: asks only.
         assert_eq!(unsafe { libc::geteuid() }, 0, "these tests make containers and need root");
         let root = tempfile::tempdir().expect("a temporary directory can be made");
-        Self { program: program.into(), through: Vec::new(), root, public: None }
+        let (through, global) = (Vec::new(), Vec::new());
+        Self { program: program.into(), through, global, root, public: None }
+    }
+
+    /// The same with flags that stand before the command.
+    #[must_use]
+    pub fn with_global(mut self, flags: &[&str]) -> Self {
+        self.global.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
     }
 
     /// The same without the v2 hierarchy of a hybrid host, which some refuse to run beside. Only
@@ -116,7 +126,7 @@ impl Runtime {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "-k", "5", "60"]).args(&self.through).arg(&self.program);
-        command.arg("--root").arg(self.root()).args(args).stdin(Stdio::null());
+        command.arg("--root").arg(self.root()).args(&self.global).args(args).stdin(Stdio::null());
         command
     }
 
@@ -137,7 +147,7 @@ impl Runtime {
     /// The command itself, which nobody kills when it hangs: for who wants to kill it.
     pub fn bare(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--root").arg(self.root()).args(args);
+        command.arg("--root").arg(self.root()).args(&self.global).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }

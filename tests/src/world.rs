@@ -2,6 +2,7 @@
 
 use crate::Runtime;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Asserts that nothing of a container is left: no state, no cgroup, no mount.
@@ -14,12 +15,25 @@ pub fn assert_nothing_left(runtime: &Runtime, id: &str) {
         .filter(|entry| entry.file_name().to_string_lossy().contains(id))
         .collect();
     assert!(states.is_empty(), "state is left: {states:?}");
-    for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-        let own = hierarchy.path().join(id);
-        assert!(!own.exists(), "a cgroup is left: {}", own.display());
-    }
+    assert_eq!(cgroups_of(id, Path::new("/sys/fs/cgroup")), Vec::<PathBuf>::new(), "are left");
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs is mounted");
     assert!(!mounts.contains(id), "a mount is left");
+}
+
+/// All cgroups below a directory whose names tell of a container.
+fn cgroups_of(id: &str, below: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    // what is gone meanwhile is not left
+    for entry in fs::read_dir(below).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if entry.file_name().to_string_lossy().contains(id) {
+            found.push(entry.path());
+        }
+        found.extend(cgroups_of(id, &entry.path()));
+    }
+    found
 }
 
 /// What a file of the cgroup that a process is in holds: of v1's `controller`, or else of v2.
@@ -38,12 +52,12 @@ pub fn cgroup_value(pid: i64, controller: &str, v1: &str, v2: &str) -> String {
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().into()
 }
 
-/// Waits until something is true, for ten seconds at most.
+/// Waits until something is true, for a minute at most.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain until {what}");
+        assert!(start.elapsed() < Duration::from_mins(1), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -4,6 +4,7 @@
 
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::passed;
+use kickstage_tests::saved::{Counter, criu_works, dump, engines, restore, start};
 use kickstage_tests::world::{assert_nothing_left, cgroup_value, is_alive, wait_until};
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::json;
@@ -11,105 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use tempfile::TempDir;
-
-/// Whether CRIU works here; says why if it does not.
-fn criu_works() -> bool {
-    let check = Command::new("criu").arg("check").output().expect("criu is installed: make deps");
-    if !check.status.success() {
-        let said = String::from_utf8_lossy(&check.stderr).into_owned();
-        eprintln!("not here: {}", said.lines().next().unwrap_or("criu check fails"));
-    }
-    check.status.success()
-}
-
-/// Counts into a file of the host, which is bound into the container, once it is told to.
-struct Counter {
-    bundle: Bundle,
-    dir: TempDir,
-}
-
-impl Counter {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        // the first numbers come from memory: a restart would begin again
-        let script = "n=0; while :; do n=$((n + 1)); echo $n > /out/n; sleep 0.1; done";
-        let bundle = Bundle::new(&["sh", "-c", script])
-            .adding(
-                "/mounts",
-                json!({"destination": "/out", "type": "bind", "source": dir.path(),
-                       "options": ["bind", "rw", "nosuid"]}),
-            )
-            .with("/linux/maskedPaths", json!(["/proc/keys", "/proc/acpi", "/proc/timer_list"]))
-            .with(
-                "/linux/resources",
-                json!({"memory": {"limit": 67_108_864}, "pids": {"limit": 44}}),
-            );
-        Self { bundle, dir }
-    }
-
-    fn number(&self) -> u64 {
-        let text = fs::read_to_string(self.dir.path().join("n")).unwrap_or_default();
-        text.trim().parse().unwrap_or(0)
-    }
-
-    fn counts_beyond(&self, number: u64) {
-        wait_until("it counts on", || self.number() > number);
-    }
-
-    fn images(&self) -> PathBuf {
-        self.dir.path().join("images")
-    }
-
-    fn path(&self) -> &str {
-        self.bundle.path().to_str().unwrap()
-    }
-}
-
-fn engines() -> [(&'static str, Runtime); 2] {
-    [("kickstage", Runtime::kickstage()), ("runc", Runtime::of("runc"))]
-}
-
-/// `create`, `start` with streams that are pipes of nobody.
-fn start(runtime: &Runtime, counter: &Counter) -> String {
-    let id = unique_id();
-    let mut create = runtime.command(&["create", "-b", counter.path(), &id]);
-    create.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(create.status().unwrap().success());
-    runtime.call(&["start", &id]).ok();
-    id
-}
-
-#[track_caller]
-fn dump(runtime: &Runtime, id: &str, images: &Path, flags: &[&str]) {
-    let images = images.to_str().unwrap();
-    let ended = runtime.call(&[&["checkpoint", "--image-path", images], flags, &[id]].concat());
-    assert_eq!(ended.code, 0, "{ended:?}\n{}", log(images, "dump.log"));
-}
-
-#[track_caller]
-fn restore(runtime: &Runtime, counter: &Counter, id: &str, flags: &[&str]) {
-    let images = counter.images();
-    let images = images.to_str().unwrap();
-    let out = counter.dir.path().join("restore.out");
-    let file = fs::File::create(&out).unwrap();
-    let common = ["restore", "-d", "--work-path", images, "--image-path", images];
-    let mut command =
-        runtime.command(&[&common[..], &["-b", counter.path()], flags, &[id]].concat());
-    command.stdout(Stdio::null()).stderr(file);
-    let status = command.status().unwrap();
-    let said = fs::read_to_string(out).unwrap();
-    assert!(status.success(), "{said}\n{}", log(images, "restore.log"));
-}
-
-/// The end of CRIU's log.
-fn log(dir: &str, name: &str) -> String {
-    let text = fs::read_to_string(format!("{dir}/{name}")).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(15)..].join("\n")
-}
 
 /// What the mounts of a process look like, without numbers.
 fn mounts(pid: i64) -> BTreeSet<String> {
@@ -222,7 +125,7 @@ fn a_counter_goes_on_where_it_was_under_either_engine() {
 /// The host's mounts of cgroups, with their options.
 fn host_cgroups() -> Vec<String> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let lines = text.lines().filter(|line| line.contains(" - cgroup"));
+    let lines = text.lines().filter(|line| line.contains(" /sys/fs/cgroup"));
     lines.map(String::from).collect()
 }
 

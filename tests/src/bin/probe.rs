@@ -5,7 +5,8 @@
 //! through the i386 entry, `thread` in a thread, `trap` with a handler for SIGSYS. `probe keyring
 //! [NAME]` tells of the session keyring, `probe exchange A B` exchanges two names for ever, `probe
 //! libc` uses what a C library does by one of several calls. `probe notify WORD…` only sends each
-//! word to `$NOTIFY_SOCKET`, and then waits to be killed.
+//! word to `$NOTIFY_SOCKET`, and then waits to be killed. `probe lock FILE READY` locks a file, writes
+//! 1 to another, and waits likewise.
 
 #[path = "probe/calls.rs"]
 mod calls;
@@ -18,6 +19,7 @@ fn main() {
     let words: Vec<String> = std::env::args().collect();
     match words.get(1).map(String::as_str) {
         Some("notify") => return notify(words.into_iter().skip(2)),
+        Some("lock") if words.len() == 4 => return lock(&words[2], &words[3]),
         Some("exchange") if words.len() == 4 => exchange(&words[2], &words[3]),
         _ => {}
     }
@@ -64,6 +66,15 @@ fn main() {
 }
 
 /// What an attacker does to the names of a volume.
+fn lock(path: &str, ready: &str) {
+    let file = fs::File::create(path).expect("writable");
+    file.lock().expect("nobody else has it");
+    fs::write(ready, "1").expect("writable");
+    loop {
+        std::thread::park();
+    }
+}
+
 fn exchange(one: &str, other: &str) -> ! {
     let path = |name: &str| std::ffi::CString::new(name).expect("an argument has no NUL");
     let (one, other) = (path(one), path(other));

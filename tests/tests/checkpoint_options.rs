@@ -1,0 +1,174 @@
+//! What CRIU saves and restores only if it is asked to, and where its processes come to be. Runs
+//! where CRIU does: in the guest of `make test-vm`.
+
+use kickstage_tests::Runtime;
+use kickstage_tests::bundle::unique_id;
+use kickstage_tests::saved::{Counter, criu_works, dump, restore, start};
+use kickstage_tests::world::{assert_nothing_left, cgroup_value, wait_until};
+use serde_json::json;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A container whose shell runs another script.
+fn scripted(script: &str) -> Counter {
+    let mut counter = Counter::new();
+    counter.bundle.config["process"]["args"] = json!(["sh", "-c", script]);
+    counter
+}
+
+/// Saving it fails, by CRIU's own words, and it goes on.
+#[track_caller]
+fn is_refused(runtime: &Runtime, id: &str, counter: &Counter, words: &str) {
+    let images = counter.dir.path().join("refused");
+    let images = images.to_str().unwrap();
+    let ended = runtime.call(&["checkpoint", "--image-path", images, id]);
+    assert!(ended.code == 1 && ended.stderr.contains(words), "{ended:?}");
+    assert_eq!(runtime.state(id)["status"], "running");
+}
+
+#[test]
+fn systemd_gives_a_restored_container_its_unit() {
+    if !Path::new("/run/systemd/system").exists() {
+        return eprintln!("not here: systemd does not run");
+    }
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage().with_global(&["--systemd-cgroup"]);
+    let mut counter = Counter::new();
+    counter.bundle.config["linux"]["cgroupsPath"] = json!("system.slice:saved:counter");
+    let unit = "saved-counter.scope";
+    let pids = |id: &str| {
+        let pid = runtime.state(id)["pid"].as_i64().unwrap();
+        let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        assert_eq!(own.trim(), format!("0::/system.slice/{unit}"));
+        cgroup_value(pid, "pids", "pids.max", "pids.max")
+    };
+    let is_active = || {
+        let asked = Command::new("systemctl").args(["is-active", unit]).output().unwrap();
+        String::from_utf8(asked.stdout).unwrap().trim().to_owned()
+    };
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(0);
+    assert_eq!(pids(&id), "44");
+    dump(&runtime, &id, &counter.images(), &[]);
+    wait_until("systemd lets it go", || is_active() == "inactive");
+    let number = counter.number();
+    restore(&runtime, &counter, &id, &[]);
+    counter.counts_beyond(number + 2);
+    assert_eq!((pids(&id).as_str(), is_active().as_str()), ("44", "active"));
+    runtime.call(&["update", "--pids-limit", "33", &id]).ok();
+    assert_eq!(pids(&id), "33");
+    assert_eq!(runtime.call(&["exec", &id, "sh", "-c", "exit 5"]).code, 5);
+    runtime.call(&["delete", "--force", &id]).ok();
+    wait_until("systemd lets it go", || is_active() == "inactive");
+    assert_nothing_left(&runtime, &id);
+    // images that are none: neither is a unit
+    fs::remove_file(counter.images().join("inventory.img")).unwrap();
+    let images = counter.images().display().to_string();
+    let ended = runtime.call(&["restore", "-b", counter.path(), "--image-path", &images, &id]);
+    assert!(ended.code == 1 && ended.stderr.contains("criu restore: "), "{ended:?}");
+    wait_until("systemd lets it go", || is_active() == "inactive");
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn locks_of_files_are_kept_if_asked_for() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let counter = scripted("exec probe lock /out/lock /out/n");
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(0);
+    let path = counter.dir.path().join("lock");
+    let free =
+        || Command::new("flock").arg("-n").arg(&path).arg("true").status().unwrap().success();
+    is_refused(&runtime, &id, &counter, "criu dump: ");
+    assert!(!free());
+    dump(&runtime, &id, &counter.images(), &["--file-locks"]);
+    assert!(free(), "it is gone with the container");
+    restore(&runtime, &counter, &id, &["--file-locks"]);
+    assert!(!free(), "it is there again");
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn tcp_connections_go_on_if_asked_for() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let script = "sleep 1000 | nc -l -p 7 > /out/heard & n=0; \
+                  (while :; do n=$((n + 1)); echo $n; echo $n > /out/n; sleep 0.1; done) \
+                  | (until nc 127.0.0.1 7; do sleep 0.1; done)";
+    let counter = scripted(script);
+    symlink("busybox", counter.bundle.inside("bin/nc")).unwrap();
+    let heard = || fs::read_to_string(counter.dir.path().join("heard")).unwrap_or_default();
+    let id = start(&runtime, &counter);
+    wait_until("it is heard", || heard().lines().count() > 2);
+    is_refused(&runtime, &id, &counter, "tcp");
+    dump(&runtime, &id, &counter.images(), &["--tcp-established"]);
+    let before = heard();
+    restore(&runtime, &counter, &id, &["--tcp-established"]);
+    wait_until("it is heard again", || heard().lines().count() > before.lines().count() + 3);
+    let numbers: Vec<usize> = heard().lines().filter_map(|line| line.parse().ok()).collect();
+    assert!(numbers.iter().zip(1..).all(|(heard, said)| *heard == said), "{numbers:?}");
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn pages_are_fetched_when_they_are_needed() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let counter = Counter::new();
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(3);
+    let images = counter.images().display().to_string();
+    let (mut ready, writer) = std::io::pipe().unwrap();
+    let port = "27277";
+    let saving = runtime.command(&[
+        "checkpoint",
+        "--image-path",
+        &images,
+        "--work-path",
+        &images,
+        "--lazy-pages",
+        "--page-server",
+        &format!("127.0.0.1:{port}"),
+        "--status-fd",
+        "9",
+        &id,
+    ]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 9>&1 >/dev/null; exec \"$@\"", "sh"]).stdin(Stdio::null());
+    shell.arg(saving.get_program()).args(saving.get_args()).stdout(writer);
+    let mut saving = shell.spawn().unwrap();
+    drop(shell);
+    assert_eq!(ready.read(&mut [0]).unwrap(), 1, "pages can be asked for");
+    let number = counter.number();
+    let mut fetching = Command::new("criu")
+        .args(["lazy-pages", "--page-server", "--address", "127.0.0.1", "--port", port])
+        .args(["-D", &images, "-W", &images])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let socket = counter.images().join("lazy-pages.socket");
+    wait_until("the pages have a server", || socket.exists());
+    // as on another host: the first is there as long as its pages are
+    let (second, copy) = (Runtime::kickstage(), unique_id());
+    restore(&second, &counter, &copy, &["--lazy-pages"]);
+    counter.counts_beyond(number + 2);
+    assert!(saving.wait().unwrap().success());
+    assert!(fetching.wait().unwrap().success());
+    assert_nothing_left(&runtime, &id);
+    second.call(&["delete", "--force", &copy]).ok();
+    assert_nothing_left(&second, &copy);
+}
