@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What ends in the image.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "image",
     "master",
     "starter",
@@ -16,6 +16,7 @@ const SOURCES: [&str; 11] = [
     "rpc",
     "hooks",
     "cgroups",
+    "systemd",
     "config",
     "sys",
     "Cargo.toml",

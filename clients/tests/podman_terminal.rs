@@ -41,7 +41,7 @@ fn exec_has_a_terminal_that_follows_the_hosts_size() {
     let podman = Podman::new();
     let running = podman.idle(&[]);
     let mut terminal = Terminal::new(20, 50);
-    let script = "tty; stty size; while [ \"$(stty size)\" = \"20 50\" ]; do busybox sleep 0.05; done; stty size; exit 7";
+    let script = "tty; stty size; while [ \"$(stty size)\" != \"44 99\" ]; do busybox sleep 0.05; done; stty size; exit 7";
     let mut child =
         terminal.spawn(&podman.command(&["exec", "-it", &running.name, "sh", "-c", script]));
     terminal.expect("/dev/pts/");
