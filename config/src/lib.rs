@@ -17,6 +17,8 @@ pub mod exec;
 pub mod handoff;
 pub mod live_mounts;
 mod log_format;
+#[cfg(feature = "json")]
+pub mod misread;
 pub mod monitored;
 mod null;
 pub mod plan;

@@ -22,9 +22,7 @@ pub(crate) unsafe fn read(config: *const starterConfig) -> Result<(Box<starterCo
     checked.check().map_err(|error| refused(&error))?;
     // SAFETY: as above.
     let json = unsafe { copy.engine.json() }.map_err(|error| refused(&error))?;
-    let common = serde_json::from_slice(json).map_err(|error| {
-        Error::new(Role::Starter, "read the engine's configuration").because(error.to_string())
-    })?;
+    let common = kickstage_stage1::engine::read(json)?;
     Ok((copy, common))
 }
 

@@ -1,11 +1,10 @@
 //! Reading a bundle.
 
-use crate::model;
+use crate::model::Document;
 use crate::text::invalid;
 use kickstage_config::{Error, Result, Role, Text};
 use kickstage_sys::{Errno, file};
 use oci_spec::runtime::Spec;
-use serde_json::Value;
 
 /// A bundle on this host, read once.
 #[derive(Clone, Debug)]
@@ -51,16 +50,6 @@ impl Bundle {
     }
 }
 
-/// The model of the specification spells these two differently and would lose them.
-fn take_older_names(spec: &mut Spec, value: &Value) {
-    let is_on =
-        |name| value.pointer(&format!("/linux/intelRdt/{name}")) == Some(&Value::Bool(true));
-    let rdt = spec.linux_mut().as_mut().and_then(|linux| linux.intel_rdt_mut().as_mut());
-    if let (Some(rdt), true) = (rdt, is_on("enableCMT") || is_on("enableMBM")) {
-        rdt.set_enable_monitoring(Some(true));
-    }
-}
-
 /// Reads the config of the bundle at `path`.
 pub fn read_config(path: &Text) -> Result<Spec> {
     parse(path, &read_bytes(path)?)
@@ -85,17 +74,11 @@ pub(crate) fn read_bytes(path: &Text) -> Result<Vec<u8>> {
     })
 }
 
-/// What they say. serde_json names line and column of a mistake.
+/// What they say.
 pub(crate) fn parse(path: &Text, bytes: &[u8]) -> Result<Spec> {
-    let failed = |error: serde_json::Error| {
-        Error::new(Role::Stage1, "parse").on(config_of(path)).because(error.to_string())
-    };
-    let mut spec: Spec =
-        serde_json::from_slice(&model::spelled(bytes, "/process/scheduler")).map_err(failed)?;
-    if spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
-        let value = serde_json::from_slice(bytes).map_err(failed)?;
-        take_older_names(&mut spec, &value);
-    }
+    let spec: Spec = Document::Config
+        .read(bytes)
+        .map_err(|why| why.told_by(Error::new(Role::Stage1, "parse").on(config_of(path))))?;
     if !spec.version().starts_with("1.") {
         return Err(invalid(
             "/ociVersion",
@@ -103,21 +86,4 @@ pub(crate) fn parse(path: &Text, bytes: &[u8]) -> Result<Spec> {
         ));
     }
     Ok(spec)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn older_names_of_monitoring_are_not_lost() {
-        for name in ["enableCMT", "enableMBM"] {
-            let value = json!({"ociVersion": "1.2.0", "linux": {"intelRdt": {name: true}}});
-            let mut spec: Spec = serde_json::from_value(value.clone()).unwrap();
-            take_older_names(&mut spec, &value);
-            let rdt = spec.linux().as_ref().unwrap().intel_rdt().as_ref().unwrap();
-            assert_eq!(*rdt.enable_monitoring(), Some(true), "{name}");
-        }
-    }
 }

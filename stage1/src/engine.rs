@@ -5,6 +5,7 @@
 //! cgroups.
 
 use crate::cgroup::Manager;
+use crate::model::Document;
 use crate::text::invalid;
 use crate::{Bundle, Host, Judge, Request, process};
 use kickstage_config::engine::{Common, EngineConfig, NAME, NO_FD, Stream};
@@ -25,6 +26,13 @@ const CAP_SYS_ADMIN: u64 = 1 << 21;
 #[derive(Debug)]
 struct Opened {
     kept: Vec<Fd>,
+}
+
+/// Reads the JSON of a configuration; mistakes in its config.json are told as in a bundle's.
+pub fn read(json: &[u8]) -> Result<Common> {
+    Document::Engine
+        .read(json)
+        .map_err(|why| why.told_by(Error::new(Role::Stage1, "read the engine's configuration")))
 }
 
 /// Checks the configuration, completes it, and says what the starter has to do. What it opens

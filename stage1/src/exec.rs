@@ -1,7 +1,8 @@
 //! A further process in a container: from config.json and what the caller wants changed.
 
+use crate::model::Document;
 use crate::text::invalid;
-use crate::{Judge, host_work, model, namespaces, process, scheduling};
+use crate::{Judge, host_work, namespaces, process, scheduling};
 use kickstage_config::plan::Listener;
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::state::State;
@@ -159,8 +160,9 @@ pub fn read_process(path: &Text) -> Result<Process> {
     const LIMIT: usize = 16 << 20;
     let bytes = file::read_host(path, LIMIT)
         .map_err(|errno: Errno| Error::new(Role::Stage1, "read").on(path).errno(errno))?;
-    serde_json::from_slice(&model::spelled(&bytes, "/scheduler"))
-        .map_err(|error| Error::new(Role::Stage1, "parse").on(path).because(error.to_string()))
+    Document::Process
+        .read(&bytes)
+        .map_err(|why| why.told_by(Error::new(Role::Stage1, "parse").on(path)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::{assert_nothing_left, wait_until};
-use kickstage_tests::{Bundle, Runtime};
+use kickstage_tests::{Bundle, Running, Runtime};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,10 +12,14 @@ fn bad_input_is_one_clear_line_and_leaves_nothing() {
     let runtime = Runtime::kickstage();
     let ok = || Bundle::new(&["true"]);
     let cases: Vec<(&str, Bundle, &str)> = vec![
-        ("unknown namespace", ok().adding("/linux/namespaces", json!({"type": "nope"})), "unknown variant"),
+        ("unknown namespace", ok().adding("/linux/namespaces", json!({"type": "nope"})), "(config key /linux/namespaces/6/type)"),
         ("relative cwd", ok().with("/process/cwd", json!("tmp")), "/process/cwd"),
         ("missing rootfs", ok().with("/root/path", json!("nowhere")), "/root/path"),
-        ("unknown capability", ok().with("/process/capabilities/bounding", json!(["CAP_NOPE"])), "CAP_NOPE"),
+        ("unknown capability", ok().with("/process/capabilities/bounding", json!(["CAP_KILL", "CAP_NOPE"])), "CAP_NOPE (config key /process/capabilities/bounding/1)"),
+        ("unknown rlimit", ok().with("/process/rlimits", json!([{"type": "RLIMIT_NOPE", "soft": 1, "hard": 1}])), "(config key /process/rlimits/0/type)"),
+        ("unknown seccomp action", ok().with("/linux/seccomp", json!({"defaultAction": "NOPE"})), "(config key /linux/seccomp/defaultAction)"),
+        ("unknown io class", ok().with("/process/ioPriority", json!({"class": "NOPE"})), "(config key /process/ioPriority/class)"),
+        ("a missing property", ok().adding("/mounts", json!({"source": "x"})), "missing field `destination` (config key /mounts/7)"),
         ("missing program", Bundle::new(&["nope"]), "executable file not found in $PATH"),
         ("missing path", Bundle::new(&["/nope"]), "no such file or directory"),
         ("no program", Bundle::new(&["/etc/passwd"]), "permission denied"),
@@ -51,6 +55,35 @@ fn bad_input_is_one_clear_line_and_leaves_nothing() {
     let broken = runtime.call(&["create", "-b", &path, "x"]);
     assert!(broken.stderr.contains("line 2 column"), "{broken:?}");
     assert_eq!(fs::read_dir(runtime.root()).unwrap().count(), 0);
+}
+
+#[test]
+fn documents_beside_config_json_tell_the_same_pointers() {
+    let running = Running::sleeping();
+    let file = running.bundle.path().join("document");
+    let path = file.display().to_string();
+    let process = json!({"cwd": "/", "args": ["true"], "user": {"uid": 0, "gid": 0}, "rlimits": [{"type": "NOPE", "soft": 1, "hard": 1}]});
+    let resources = json!({"devices": [{"allow": true, "type": "nope"}]});
+    let mounts = json!([{"destination": "/tmp"}, {"destination": 5}]);
+    for (document, words, pointer) in [
+        (process, running.exec_words(&["--process", &path], &[]), "/process/rlimits/0/type"),
+        (
+            resources,
+            vec!["update", "--resources", &path, &running.id],
+            "/linux/resources/devices/0/type",
+        ),
+        (
+            json!({"mounts": mounts}),
+            vec!["mounts", "add", &running.id, &path],
+            "/mounts/1/destination",
+        ),
+        (mounts, vec!["mounts", "add", &running.id, &path], "/mounts/1/destination"),
+    ] {
+        fs::write(&file, document.to_string()).unwrap();
+        let ended = running.runtime.call(&words);
+        let key = format!("(config key {pointer})");
+        assert!(ended.code != 0 && ended.stderr.contains(&key), "{words:?}: {ended:?}");
+    }
 }
 
 #[test]

@@ -99,6 +99,24 @@ fn a_visitor_who_leaves_takes_nothing_away_from_the_others() {
 }
 
 #[test]
+fn what_a_visitor_has_said_before_he_left_arrives_when_the_container_reads() {
+    let script = "while ! [ -e /tmp/go ]; do busybox usleep 1000; done; \
+                  busybox head -c 180000 > /tmp/got";
+    let house = House::script(script);
+    for byte in *b"12" {
+        // together more than the container's pipe and the monitor hold
+        house.visit().write_all(&[byte; 90_000]).unwrap();
+    }
+    std::fs::write(house.bundle.inside("tmp/go"), "").unwrap();
+    assert_eq!(house.call(&["wait", "ID"]).ok().stdout, "0\n");
+    let got = std::fs::read(house.bundle.inside("tmp/got")).unwrap();
+    for byte in *b"12" {
+        assert_eq!(got.iter().filter(|got| **got == byte).count(), 90_000);
+    }
+    house.delete();
+}
+
+#[test]
 fn nobody_waits_for_a_visitor_who_does_not_read() {
     let script =
         "read x; busybox yes 0123456789 | busybox head -c 30000000; echo; echo end; read x";

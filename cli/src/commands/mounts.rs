@@ -6,6 +6,7 @@ use crate::global::Global;
 use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
 use kickstage_config::live_mounts::LiveMounts;
+use kickstage_config::misread::{self, Misread};
 use kickstage_config::{Error, Result, Role};
 use kickstage_master::container::Container;
 use kickstage_stage1::{Change, MountEntry, live_mounts};
@@ -56,14 +57,13 @@ fn entries(file: &str) -> Result<Vec<MountEntry>> {
         path => std::fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_end(&mut bytes)),
     };
     read.map_err(|error| unreadable(error.to_string()))?;
-    let mut value: Value =
-        serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    let list = match value.get_mut("mounts") {
-        Some(list) => list.take(),
-        None => value,
-    };
+    let misread = |why: Misread| why.told_by(Error::new(Role::Cli, "read mounts from").on(file));
+    let mut value: Value = misread::read(&bytes).map_err(misread)?;
+    if let Some(list) = value.get_mut("mounts") {
+        bytes = list.take().to_string().into_bytes();
+    }
     let entries: Vec<MountEntry> =
-        serde_json::from_value(list).map_err(|error| unreadable(error.to_string()))?;
+        misread::read(&bytes).map_err(|why| misread(why.within("/mounts")))?;
     if entries.is_empty() {
         return Err(unreadable("there are none".into()));
     }

@@ -3,13 +3,14 @@
 //! Each gets every byte that comes while there is room in its socket. What it is too slow for it
 //! does not get, and a line tells how much that was; nobody waits for it. What visitors say goes
 //! to the container in the order in which it comes, and is read from them only when the
-//! container has taken what came before.
+//! container has taken what came before: also from those who have gone meanwhile.
 
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 use kickstage_sys::{Errno, Fd, FdRef, file, socket};
 
-/// More are turned away.
+/// More are turned away, and of so many who have gone the last words are kept.
 const MOST: usize = 64;
 /// What is on its way to the container at one time.
 const INPUT: usize = 4096;
@@ -20,6 +21,8 @@ const LAST_LINE: usize = 4096;
 pub(super) struct Attach {
     listener: Fd,
     clients: Vec<Client>,
+    /// Who has gone before all that he has said was read; the sockets still hold it.
+    gone: VecDeque<Fd>,
     /// Where to write; `None` when the container reads no more, or shall read the end.
     stdin: Option<Fd>,
     /// A terminal has no end of input, and shows what it shows.
@@ -49,6 +52,7 @@ impl Attach {
         Self {
             listener,
             clients: Vec::new(),
+            gone: VecDeque::new(),
             stdin: Some(stdin),
             terminal,
             pending: Vec::new(),
@@ -67,7 +71,7 @@ impl Attach {
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = (FdRef<'_>, Interest)> {
-        let may_speak = self.pending.is_empty() && !self.end_follows;
+        let may_speak = self.pending.is_empty() && self.gone.is_empty() && !self.end_follows;
         self.clients.iter().map(move |client| {
             let interest = if client.speaks && may_speak { Interest::Input } else { Interest::End };
             (client.socket.borrow(), interest)
@@ -114,7 +118,7 @@ impl Attach {
     /// Visitor `index` has said something (`speaks`) or is gone.
     pub(super) fn listen_to(&mut self, index: usize, speaks: bool, gone: bool) {
         let client = &mut self.clients[index];
-        let mut end = !speaks;
+        let mut end = false;
         if speaks && self.pending.is_empty() {
             let mut buffer = [0; INPUT];
             match file::read(client.socket.borrow(), &mut buffer) {
@@ -133,34 +137,60 @@ impl Attach {
         self.pass_on();
     }
 
-    /// Forgets those that are gone; `true` for each that is.
+    /// Lets those go that are gone; `true` for each that is.
     pub(super) fn forget(&mut self, gone: &[bool]) {
         let mut gone = gone.iter();
-        self.clients.retain(|_| !gone.next().copied().unwrap_or(false));
+        for client in core::mem::take(&mut self.clients) {
+            if !gone.next().copied().unwrap_or(false) {
+                self.clients.push(client);
+            // what comes after the end is nobody's
+            } else if client.speaks && !self.end_follows && self.gone.len() < MOST {
+                self.gone.push_back(client.socket);
+            }
+        }
+        self.pass_on();
     }
 
     /// Writes what waits for the container, and after it the end if that is meant.
     pub(super) fn pass_on(&mut self) {
-        if let (Some(stdin), false) = (&self.stdin, self.pending.is_empty()) {
+        while self.something_waits() {
+            let Some(stdin) = &self.stdin else { break };
             match file::write(stdin.borrow(), &self.pending) {
                 Ok(written) => drop(self.pending.drain(..written)),
-                Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
+                Err(Errno(libc::EAGAIN | libc::EINTR)) => return,
                 Err(_) => self.stdin = None,
             }
         }
         if self.stdin.is_none() {
             self.pending.clear();
+            self.gone.clear();
         }
-        if self.pending.is_empty() && self.end_follows {
+        if self.end_follows {
             self.stdin = None;
             self.end_follows = false;
         }
+    }
+
+    /// Whether there is something for the container: what was read, or else what is left of those
+    /// who have gone.
+    fn something_waits(&mut self) -> bool {
+        while let (Some(socket), true) = (self.gone.front(), self.pending.is_empty()) {
+            let mut buffer = [0; INPUT];
+            match file::read(socket.borrow(), &mut buffer) {
+                Err(Errno(libc::EINTR)) => {}
+                Ok(got) if got > 0 => self.pending.extend_from_slice(&buffer[..got]),
+                // nobody can say more there
+                _ => drop(self.gone.pop_front()),
+            }
+        }
+        !self.pending.is_empty()
     }
 
     /// Gives its memory back.
     pub(super) fn rest(&mut self) {
         self.pending.shrink_to_fit();
         self.clients.shrink_to_fit();
+        self.gone.shrink_to_fit();
     }
 }
 
@@ -314,7 +344,7 @@ mod tests {
             let mut visitors: Vec<Option<UnixStream>> = visitors.into_iter().map(Some).collect();
             container.set_nonblocking(true).unwrap();
             let mut said = [0_u32; 3];
-            let mut read = Vec::new();
+            let (mut read, mut finished) = (Vec::new(), false);
             for event in events {
                 match event {
                     Event::Say(who, size) => if let Some(visitor) = &mut visitors[who] {
@@ -327,6 +357,7 @@ mod tests {
                     }
                     Event::Finish(who) => if let Some(visitor) = &visitors[who] {
                         let _ = visitor.shutdown(Shutdown::Write);
+                        finished = true;
                     }
                     Event::Leave(who) => visitors[who] = None,
                     Event::Show(bytes) => attach.show(&bytes),
@@ -341,6 +372,18 @@ mod tests {
                 prop_assert!(attach.stdin.is_some() || attach.pending.is_empty());
             }
             prop_assert!(is_in_order(&read, said));
+            if terminal || !finished {
+                // nobody has ended the input: in time all of it arrives
+                let whole = said.iter().sum::<u32>() as usize;
+                for _ in 0..1000 {
+                    let mut some = vec![0; 9000];
+                    let got = container.read(&mut some).unwrap_or(0);
+                    read.extend_from_slice(&some[..got]);
+                    turn(&mut attach);
+                }
+                prop_assert!(is_in_order(&read, said));
+                prop_assert_eq!(read.len(), whole);
+            }
         }
     }
 

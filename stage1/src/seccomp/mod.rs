@@ -22,7 +22,7 @@ mod rules;
 mod syscalls;
 pub mod words;
 
-use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompFilterFlag};
+use oci_spec::runtime::{Arch, LinuxSeccomp};
 use rules::{Family, Policy};
 use seccompiler::sock_filter;
 
@@ -72,13 +72,10 @@ fn families(profile: &LinuxSeccomp) -> Result<Vec<Family>, Refused> {
     let listed = profile.architectures().as_deref().unwrap_or_default();
     let mut families = Vec::new();
     for arch in listed {
-        match arch {
-            Arch::ScmpArchNative | Arch::ScmpArchX86_64 => families.push(Family::X86_64),
-            Arch::ScmpArchX86 => families.push(Family::X86),
-            Arch::ScmpArchX32 => families.push(Family::X32),
-            // the kernel of this machine never reports it
-            _ => {}
-        }
+        let arch = if *arch == Arch::ScmpArchNative { Arch::ScmpArchX86_64 } else { *arch };
+        // the kernel of this machine never reports another
+        let known = words::FAMILIES.iter().find(|(_, known, _)| *known == arch);
+        families.extend(known.map(|(.., family)| *family));
     }
     if listed.is_empty() {
         families.push(Family::X86_64);
@@ -93,19 +90,10 @@ fn families(profile: &LinuxSeccomp) -> Result<Vec<Family>, Refused> {
 /// Without a word about flags a filter does not turn on the mitigation of speculation, as in
 /// runc and crun: it costs much and was meant for other filters.
 fn flags(profile: &LinuxSeccomp) -> u32 {
-    const TSYNC: u32 = 1;
-    const LOG: u32 = 2;
-    const SPEC_ALLOW: u32 = 4;
-    const WAIT_KILLABLE_RECV: u32 = 32;
+    const SPEC_ALLOW: u32 = 1 << 2;
     let Some(flags) = profile.flags() else { return SPEC_ALLOW };
-    flags.iter().fold(0, |all, flag| {
-        all | match flag {
-            LinuxSeccompFilterFlag::SeccompFilterFlagLog => LOG,
-            LinuxSeccompFilterFlag::SeccompFilterFlagTsync => TSYNC,
-            LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => SPEC_ALLOW,
-            LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => WAIT_KILLABLE_RECV,
-        }
-    })
+    let asked = words::FLAG_BITS.iter().filter(|(_, flag, _)| flags.contains(flag));
+    asked.fold(0, |all, (.., bit)| all | bit)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The rules of a profile, by system call.
 
 use super::syscalls::{self, NO, Numbers};
-use super::{MAX_INSNS, Refused};
+use super::{MAX_INSNS, Refused, words};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompOperator, LinuxSyscall};
 
 /// An architecture in the sense of the filter: which numbers, how wide the arguments.
@@ -35,10 +35,10 @@ impl Family {
 /// What the filter answers (`SECCOMP_RET_*` with its data).
 pub(super) type Answer = u32;
 
-const KILL_THREAD: Answer = 0;
-const ERRNO: Answer = 0x0005_0000;
-const ALLOW: Answer = 0x7fff_0000;
-const LOG: Answer = 0x7ffc_0000;
+pub(super) const KILL_THREAD: Answer = 0;
+pub(super) const ERRNO: Answer = 0x0005_0000;
+pub(super) const ALLOW: Answer = 0x7fff_0000;
+pub(super) const LOG: Answer = 0x7ffc_0000;
 
 /// For an architecture that is not listed, as libseccomp has it.
 pub(super) const BAD_ARCHITECTURE: Answer = KILL_THREAD;
@@ -230,16 +230,9 @@ fn answer(
     if takes_errno && data > 0xffff {
         return Err(Refused::new(&format!("{pointer}/errnoRet"), "it is above 65535"));
     }
-    Ok(match action {
-        LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => KILL_THREAD,
-        LinuxSeccompAction::ScmpActKillProcess => 0x8000_0000,
-        LinuxSeccompAction::ScmpActTrap => 0x0003_0000,
-        LinuxSeccompAction::ScmpActErrno => ERRNO | data,
-        LinuxSeccompAction::ScmpActNotify => 0x7fc0_0000,
-        LinuxSeccompAction::ScmpActTrace => 0x7ff0_0000 | data,
-        LinuxSeccompAction::ScmpActLog => LOG,
-        LinuxSeccompAction::ScmpActAllow => ALLOW,
-    })
+    let known = words::ANSWERS.iter().find(|(_, known, _)| *known == action);
+    let (.., answer) = known.expect("the table has every action of the model");
+    Ok(if takes_errno { answer | data } else { *answer })
 }
 
 /// Lists of conditions of which one must hold as a whole; none at all for a rule without.
