@@ -3,8 +3,8 @@
 use crate::Error;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 /// Why a document can't be read as what it should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,14 +37,20 @@ impl Misread {
 ///
 /// It is no JSON, or not of this type: then the pointer says what is not.
 pub fn read<T: DeserializeOwned>(document: &[u8]) -> Result<T, Misread> {
-    serde_json::from_slice(document).map_err(|error| misread(document, &error))
+    serde_json::from_slice(document).map_err(|error| misread::<T>(document, &error))
 }
 
+/// Reads it again, and this time looks where.
 #[cold]
-fn misread(document: &[u8], error: &serde_json::Error) -> Misread {
+fn misread<T: DeserializeOwned>(document: &[u8], first: &serde_json::Error) -> Misread {
+    let mut json = serde_json::Deserializer::from_slice(document);
+    let Err(found) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
+        // what is wrong follows the value
+        return Misread { cause: first.to_string(), pointer: None };
+    };
+    let error = found.inner();
     let whole = error.to_string();
-    let (line, column) = (error.line(), error.column());
-    let position = format!(" at line {line} column {column}");
+    let position = format!(" at line {} column {}", error.line(), error.column());
     let mut cause = whole.strip_suffix(&position).unwrap_or(&whole).to_string();
     if !error.is_data() {
         // so serde_json speaks of a number where a word is wanted, too
@@ -54,131 +60,22 @@ fn misread(document: &[u8], error: &serde_json::Error) -> Misread {
         }
         cause = "a value of this kind means nothing here".into();
     }
-    let before = document.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
-    let end = before.map(<[u8]>::len).sum::<usize>() + column;
-    let mut way = Way::to(document, end.min(document.len()));
-    if cause.starts_with("missing field") {
-        way.settle();
-    }
-    Misread { cause, pointer: Some(way.pointer()) }
+    Misread { cause, pointer: Some(pointer(found.path())) }
 }
 
 fn is_json(document: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(document).is_ok()
 }
 
-/// A step from a value to one in it.
-enum Step<'a> {
-    /// A member of an object, by its name with quotes; none has been read before the first.
-    Member(Option<&'a [u8]>),
-    /// An item of a list; none has begun before the first.
-    Item(Option<usize>),
-}
-
-/// The way to a value.
-#[derive(Default)]
-struct Way<'a> {
-    steps: Vec<Step<'a>>,
-    /// The innermost object or list has ended, and nothing has followed yet.
-    ended: bool,
-    /// The value of a member is next, not a name.
-    named: bool,
-}
-
-impl<'a> Way<'a> {
-    /// Where somebody is who has read the first `end` bytes, which are valid so far.
-    fn to(document: &'a [u8], end: usize) -> Self {
-        let mut way = Self::default();
-        let mut at = 0;
-        while at < end {
-            let rest = &document[at..];
-            at += way.pass(rest);
-        }
-        // who expects something else stops before an object or a list, behind all else
-        if let Some(b'{' | b'[') = document.get(end) {
-            way.begin();
-        }
-        way
-    }
-
-    /// Passes one token; gives its length.
-    fn pass(&mut self, rest: &'a [u8]) -> usize {
-        match rest[0] {
-            b' ' | b'\t' | b'\r' | b'\n' => {}
-            b':' => self.named = true,
-            b',' => self.settle(),
-            b'{' => self.enter(Step::Member(None)),
-            b'[' => self.enter(Step::Item(None)),
-            b'}' | b']' => {
-                self.settle();
-                self.ended = true;
-            }
-            b'"' => {
-                let text = &rest[..string_length(rest)];
-                match self.steps.last_mut() {
-                    Some(Step::Member(name)) if !self.named => *name = Some(text),
-                    _ => self.begin(),
-                }
-                return text.len();
-            }
-            _ => {
-                self.begin();
-                let ends = |byte: &u8| byte.is_ascii_whitespace() || b",:]}".contains(byte);
-                return rest.iter().position(ends).unwrap_or(rest.len());
-            }
-        }
-        1
-    }
-
-    /// A value begins.
-    fn begin(&mut self) {
-        if let Some(Step::Item(index)) = self.steps.last_mut() {
-            *index = Some(index.map_or(0, |index| index + 1));
-        }
-    }
-
-    fn enter(&mut self, first: Step<'a>) {
-        self.begin();
-        self.steps.push(first);
-        self.named = false;
-    }
-
-    /// Something follows the object or list that has ended.
-    fn settle(&mut self) {
-        if core::mem::take(&mut self.ended) {
-            self.steps.pop();
-        }
-        self.named = false;
-    }
-
-    /// What has ended stands for the last that was in it: of a type that reads a value and then
-    /// dislikes it one hears when the next one begins, or there is none.
-    fn pointer(self) -> String {
-        let mut pointer = String::new();
-        for step in self.steps {
-            match step {
-                Step::Member(None) | Step::Item(None) => {}
-                Step::Member(Some(name)) => {
-                    let name: String = serde_json::from_slice(name).unwrap_or_default();
-                    pointer += &format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-                }
-                Step::Item(Some(index)) => pointer += &format!("/{index}"),
-            }
-        }
-        pointer
-    }
-}
-
-/// The length of the string that a document begins with, with both quotes.
-fn string_length(document: &[u8]) -> usize {
-    let mut escaped = true;
-    let ends = |byte: &u8| {
-        let ends = *byte == b'"' && !escaped;
-        // the first quote is passed like an escaped one
-        escaped = *byte == b'\\' && !escaped;
-        ends
+/// The way to the value that is wrong, as the second reading finds it.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        // of the model, not of the document
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
     };
-    document.iter().position(ends).map_or(document.len(), |end| end + 1)
+    path.iter().map(step).collect()
 }
 
 #[cfg(test)]
@@ -238,7 +135,7 @@ mod tests {
             (json!({"colours": ["Blue"], "short": []}), "/colours/0"),
             (json!({"colours": ["Red", 5, "Red"], "pair": null}), "/colours/1"),
             (json!({"colours": [null]}), "/colours/0"),
-            (json!({"colours": [{"a": 1}]}), "/colours/0/a"),
+            (json!({"colours": [{"a": 1}]}), "/colours/0"),
             (json!({"short": ["a", "long one", "b"]}), "/short/1"),
             (json!({"short": ["a", "long one"], "pair": null}), "/short/1"),
             (json!({"named": {"a/b~\"é": 256}}), "/named/a~1b~0\"é"),
