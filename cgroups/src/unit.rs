@@ -5,10 +5,12 @@ use crate::create::{Created, Occupied, Place};
 use crate::membership::Membership;
 use crate::{settings, tree};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use kickstage_config::cgroup::{Group, Version};
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
+use kickstage_sys::Fd;
 use kickstage_sys::process::Pid;
 
 impl Created<'_> {
@@ -48,9 +50,26 @@ impl Created<'_> {
     }
 }
 
+/// Hybrid hosts: where systemd tracks the processes of a unit, in the v2 tree beside the v1
+/// hierarchies. Who is not there belongs to another unit, and ends with that one. `None` where
+/// there is no such tree.
+pub fn tracked(dirs: &[CgroupDir]) -> Result<Option<Fd>> {
+    let named = dirs.iter().find(|dir| dir.controllers == SYSTEMDS);
+    let Some(named) = named else { return Ok(None) };
+    let mount = Text::from_literal("/sys/fs/cgroup/unified");
+    let (version, controllers) = (Version::V2, String::new());
+    match tree::open(&CgroupDir { version, mount, controllers, ..named.clone() }) {
+        Err(error) if error.errno == Some(libc::ENOENT) => Ok(None),
+        other => other,
+    }
+}
+
+/// What systemd's own hierarchy is called on v1.
+const SYSTEMDS: &str = "name=systemd";
+
 /// Whether the hierarchy is systemd's own.
 fn is_systemds(group: &Group) -> bool {
-    group.version == Version::V2 || group.controllers == "name=systemd"
+    group.version == Version::V2 || group.controllers == SYSTEMDS
 }
 
 fn path_of_unit(found: Option<&str>) -> Result<Text> {

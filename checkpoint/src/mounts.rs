@@ -21,7 +21,7 @@ pub(crate) fn sources(plan: &Plan) -> Vec<(&Text, Text)> {
             Op::Mount(mount) if matches!(mount.kind.as_str(), "cgroup" | "cgroup2") => {
                 found.extend(hierarchy(plan, &mount.data).map(|source| (&mount.target, source)));
             }
-            Op::Mask { paths } => {
+            Op::Mask { paths, .. } => {
                 found.extend(paths.iter().map(|path| (path, Text::from_literal(NULL))));
             }
             _ => {}

@@ -307,6 +307,16 @@ pub enum Op {
     Mask {
         /// Which.
         paths: Vec<Text>,
+        /// SELinux label of that directory.
+        #[serde(default)]
+        label: Option<Text>,
+    },
+    /// Gives a directory an SELinux label (setxattr(2)).
+    Label {
+        /// Which.
+        path: Text,
+        /// Its label.
+        label: Text,
     },
     /// Makes trees read-only by a bind mount of themselves. What is absent is skipped.
     Readonly {
@@ -525,6 +535,7 @@ impl Op {
             Self::Attributes { .. } => "attributes",
             Self::Unmount { .. } => "unmount",
             Self::Mask { .. } => "mask",
+            Self::Label { .. } => "label",
             Self::Readonly { .. } => "readonly",
             Self::Sysctl { .. } => "sysctl",
             Self::Hostname { .. } => "hostname",

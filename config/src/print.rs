@@ -43,9 +43,10 @@ impl fmt::Display for Op {
             Self::Attributes { path, changes: list, propagation } => {
                 write!(f, "{path}{}", changes(list, propagation))
             }
-            Self::Mask { paths } | Self::Readonly { paths } => {
+            Self::Mask { paths, .. } | Self::Readonly { paths } => {
                 f.write_str(&join(paths.iter().map(|path| format!("{path}")), " "))
             }
+            Self::Label { path, label } => write!(f, "{path} {label}"),
             Self::Sysctl { values } => f.write_str(&join(
                 values.iter().map(|(path, value)| format!("{path}={value}")),
                 ", ",

@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::process::Command;
 
 #[test]
 fn a_container_lives_from_create_to_its_end() {
@@ -42,6 +43,35 @@ fn a_container_lives_from_create_to_its_end() {
         assert!(log.lines().any(|line| line.ends_with(record)), "{record}: {log}");
     }
     engine.assert_no_cgroup_is_left();
+}
+
+#[test]
+fn with_systemds_cgroups_a_container_is_in_a_unit_that_goes_with_it() {
+    if !fs::exists("/run/systemd/system").unwrap() {
+        eprintln!("systemd does not run here: see make test-vm");
+        return;
+    }
+    let mut engine = Engine::new(&["sleep", "1000"]);
+    engine.extra = json!({"systemdCgroups": true});
+    assert_eq!(engine.create().code, 0);
+    assert_eq!(engine.ask(&json!({"startContainer": true})), "");
+    let pid = engine.state()["pid"].as_i64().unwrap();
+    let unit = format!("apptainer-oci-{}.scope", engine.id);
+    let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(own.lines().any(|line| line.ends_with(&format!(":/system.slice/{unit}"))), "{own}");
+    let exec = engine.exec(&["cat", "/proc/self/cgroup"]);
+    assert!(exec.stdout.lines().all(|line| line.ends_with(":/")), "{exec:?}");
+    engine.kill(libc::SIGKILL);
+    engine.wait_until_stopped();
+    let list = ["list-units", "--all", "--no-legend", &unit];
+    wait_until("systemd has forgotten it", || {
+        Command::new("systemctl").args(list).output().unwrap().stdout.is_empty()
+    });
+    // what takes paths has none for systemd
+    let mut path = Engine::new(&["true"]).with("/linux/cgroupsPath", json!("/a/b"));
+    path.extra = json!({"systemdCgroups": true});
+    let refused = path.create();
+    assert!(refused.code == 255 && refused.stderr.contains("slice:prefix:name"), "{refused:?}");
 }
 
 #[test]

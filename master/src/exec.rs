@@ -9,7 +9,7 @@ use crate::host_work::listener::{self, Agent};
 use alloc::format;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use kickstage_cgroups::{Entrance, Membership, way_into};
+use kickstage_cgroups::{Entrance, Membership, tracked, way_into};
 use kickstage_config::cgroup::{UnitName, Version};
 use kickstage_config::channel::{Channel, Inherited, Message};
 use kickstage_config::exec::Exec;
@@ -118,7 +118,10 @@ fn host_proc(exec: &Exec) -> Result<Option<Fd>> {
 fn spawn(exec: &Exec, body: impl Fn(&[Entrance]) -> i32) -> Result<Child> {
     let container = FdRef::of_raw(exec.container);
     let into = |dirs: &[CgroupDir]| {
-        let way = way_into(dirs)?;
+        let mut way = way_into(dirs)?;
+        if exec.unit.is_some() && way.clone_target.is_none() {
+            way.clone_target = tracked(dirs)?;
+        }
         let cgroup = way.clone_target.as_ref().map(Fd::borrow);
         kickstage_starter::spawn_into(container, exec.namespaces, cgroup, || body(&way.entrances))
     };

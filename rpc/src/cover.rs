@@ -1,6 +1,7 @@
 //! Paths that the container may not see, or not change.
 
 use crate::in_root;
+use alloc::vec;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::file;
 use kickstage_sys::mount::{self, Attributes, Depth, attribute};
@@ -23,7 +24,7 @@ pub(crate) fn make_readonly(root: FdRef<'_>, paths: &[Text]) -> Result<()> {
 
 /// Hides paths. All directories share one empty file system: the kernel's cost of a mask is
 /// then a mount, not a superblock.
-pub(crate) fn mask(root: FdRef<'_>, paths: &[Text]) -> Result<()> {
+pub(crate) fn mask(root: FdRef<'_>, paths: &[Text], label: Option<&Text>) -> Result<()> {
     let mut null: Option<Fd> = None;
     let mut empty: Option<Fd> = None;
     for path in paths {
@@ -31,7 +32,7 @@ pub(crate) fn mask(root: FdRef<'_>, paths: &[Text]) -> Result<()> {
         let is_dir = file::stat(found.fd()).during_on(Role::Rpc, "stat", path)?.is_dir();
         let cover = if is_dir {
             match &empty {
-                None => empty.insert(empty_tmpfs()?).duplicate(),
+                None => empty.insert(empty_tmpfs(label)?).duplicate(),
                 Some(empty) => mount::clone_tree(empty.borrow(), Depth::One),
             }
         } else {
@@ -50,8 +51,9 @@ pub(crate) fn mask(root: FdRef<'_>, paths: &[Text]) -> Result<()> {
     Ok(())
 }
 
-fn empty_tmpfs() -> Result<Fd> {
-    let options = [(c"size", c"0"), (c"nr_inodes", c"2"), (c"mode", c"0755")];
+fn empty_tmpfs(label: Option<&Text>) -> Result<Fd> {
+    let mut options = vec![(c"size", c"0"), (c"nr_inodes", c"2"), (c"mode", c"0755")];
+    options.extend(label.map(|label| (c"context", &**label)));
     mount::detached(c"tmpfs", &options, attribute::RDONLY).during(Role::Rpc, "make an empty tmpfs")
 }
 

@@ -81,7 +81,8 @@ impl Executor {
                 mounts::change(self.root()?, path, changes, propagation)
             }
             Op::Unmount { path } => mounts::unmount(self.root()?, path),
-            Op::Mask { paths } => cover::mask(self.root()?, paths),
+            Op::Mask { paths, label } => cover::mask(self.root()?, paths, label.as_ref()),
+            Op::Label { path, label } => mounts::label(self.root()?, path, label),
             Op::Readonly { paths } => cover::make_readonly(self.root()?, paths),
             Op::Sysctl { values } => kernel::sysctl(values),
             Op::Hostname { name } => kernel::hostname(name),

@@ -71,6 +71,17 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
     )
 }
 
+/// Labels a directory: the root of a file system that takes no label when it is mounted.
+pub(crate) fn label(root: FdRef<'_>, path: &Text, label: &Text) -> Result<()> {
+    let found = in_root::find(root, path)?.ok_or_else(|| moved(path))?;
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let set = || {
+        let directory = file::open(found.fd(), c".", flags, 0, Resolve::NoSymlinks)?;
+        file::set_attribute(directory.borrow(), c"security.selinux", label.to_bytes())
+    };
+    set().during_on(Role::Rpc, "label", path)
+}
+
 /// Changes the file system that is mounted on a path.
 fn remount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
     let top = in_root::find(root, &wanted.target)?.ok_or_else(|| moved(&wanted.target))?;

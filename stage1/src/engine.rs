@@ -217,14 +217,21 @@ pub fn cgroups(assembly: &Assembly) -> Vec<CgroupDir> {
     assembly.plan.cgroup.groups.iter().map(|group| CgroupDir::of(group, 0)).collect()
 }
 
-/// config.json with the engine's own defaults.
+/// config.json with the engine's own defaults: cgroups are at `/apptainer-oci/ID`, or with systemd
+/// in the unit `apptainer-oci-ID.scope` of `system.slice`.
 fn spec(common: &Common) -> Result<Spec> {
     let given = common.engine_config.oci_config.as_ref();
     let mut spec =
         given.cloned().ok_or_else(|| refused("there is no configuration (ociConfig)".into()))?;
     let linux = spec.linux_mut().as_mut().ok_or_else(|| invalid("/linux", "it is missing"))?;
     if linux.cgroups_path().as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
-        linux.set_cgroups_path(Some(format!("/apptainer-oci/{}", common.container_id).into()));
+        let id = &common.container_id;
+        let path = if common.engine_config.systemd_cgroups() {
+            format!("system.slice:apptainer-oci:{id}")
+        } else {
+            format!("/apptainer-oci/{id}")
+        };
+        linux.set_cgroups_path(Some(path.into()));
     }
     if spec.process().is_none() {
         return Err(invalid("/process", "it is missing"));

@@ -17,6 +17,7 @@ pub mod exec;
 mod hooks;
 mod host_work;
 mod id_mapped;
+mod labels;
 mod landlock;
 mod live_mounts;
 mod model;

@@ -2,7 +2,7 @@
 
 use crate::mounts::{Surroundings, Wanted};
 use crate::text::{self, clean, invalid};
-use crate::{Host, Judge, namespaces, process};
+use crate::{Host, Judge, labels, namespaces};
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{Bind, MappedTree, Mapping, Op, SourceSymlink, Step};
 use kickstage_config::{Result, Text};
@@ -52,7 +52,7 @@ pub fn live_mounts(
         namespaces: &namespaces,
         host: &Host::read(crate::Rootless::Auto)?.cgroups,
         cgroups: &CgroupPlan::default(),
-        label: process::label(judge, "/linux/mountLabel", label, process::selinux_is_on)?,
+        label: labels::selinux(judge, "/linux/mountLabel", label)?,
     };
     for (index, entry) in entries.iter().enumerate() {
         match change {

@@ -167,6 +167,7 @@ impl Wanted {
                 key: &self.key,
                 target: &self.target,
                 flags: self.options.flags | if protected { libc::MS_RDONLY } else { 0 },
+                label: around.label.as_ref(),
                 namespace,
             };
             let mut steps = cgroup::mount_steps(&entry, around.host, around.cgroups)?;
@@ -182,6 +183,11 @@ impl Wanted {
         let op = match (self.is_bind(), self.options.remount) {
             (true, false) => Op::Bind(self.bind(around, mapped)?),
             (true, true) => self.change()?,
+            (false, false) if self.kind == "mqueue" => {
+                let label = self.label_step(around.label.as_ref())?;
+                let mount = Step { key, op: Op::Mount(self.mount(None)?) };
+                return Ok([mount].into_iter().chain(label).collect());
+            }
             (false, _) => Op::Mount(self.mount(around.label.as_ref())?),
         };
         Ok(vec![Step { key, op }])
@@ -227,11 +233,17 @@ impl Wanted {
         })
     }
 
+    /// For a file system that takes its label only once it is there.
+    fn label_step(&self, label: Option<&Text>) -> Result<Option<Step>> {
+        let Some(label) = label.cloned() else { return Ok(None) };
+        let path = text::text(&self.key, &self.target)?;
+        Ok(Some(Step { key: "/linux/mountLabel".into(), op: Op::Label { path, label } }))
+    }
+
     fn mount(mut self, label: Option<&Text>) -> Result<Mount> {
         // theirs come from the policy
-        if let (Some(label), false) = (label, matches!(&*self.kind, "proc" | "sysfs" | "mqueue")) {
-            self.options.data.push(format!("context=\"{label}\""));
-        }
+        let label = label.filter(|_| !matches!(&*self.kind, "proc" | "sysfs" | "mqueue"));
+        self.options.data.extend(label.map(|label| context(label)));
         let source = self.source.unwrap_or_else(|| self.kind.clone());
         Ok(Mount {
             kind: text::text(&format!("{}/type", self.key), &self.kind)?,
@@ -244,6 +256,11 @@ impl Wanted {
             changes: self.options.recursive,
         })
     }
+}
+
+/// The mount option that gives all of a file system one SELinux label.
+pub(crate) fn context(label: &Text) -> String {
+    format!("context=\"{label}\"")
 }
 
 #[cfg(test)]

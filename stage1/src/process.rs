@@ -1,11 +1,10 @@
 //! The process of config.json, as stage2 takes it.
 
 use crate::text::{self, invalid, texts};
-use crate::{Judge, capabilities, landlock, scheduling, seccomp};
+use crate::{Judge, capabilities, labels, landlock, scheduling, seccomp};
 use kickstage_config::plan::Hook;
 use kickstage_config::process::{Console, ProcessSpec, Rlimit, Seccomp};
 use kickstage_config::{Result, Text};
-use kickstage_sys::file;
 use kickstage_sys::seccomp::NEW_LISTENER;
 use oci_spec::runtime::{
     LinuxPersonalityDomain, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag,
@@ -80,17 +79,11 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<P
         capabilities,
         no_new_privs,
         seccomp: seccomp_filter(spec)?,
-        apparmor_profile: label(
-            judge,
-            "/process/apparmorProfile",
-            process.apparmor_profile().as_deref(),
-            apparmor_is_on,
-        )?,
-        selinux_label: label(
+        apparmor_profile: labels::apparmor(judge, process.apparmor_profile().as_deref())?,
+        selinux_label: labels::selinux(
             judge,
             "/process/selinuxLabel",
             process.selinux_label().as_deref(),
-            selinux_is_on,
         )?,
         keyring: around.new_keyring.then(|| keyring(around.id)),
         personality: personality(spec)?,
@@ -102,33 +95,6 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<P
         preserve_fds: around.preserve_fds,
         start_container: around.start_container,
     })
-}
-
-/// A label for a security module, which this kernel must have.
-pub(crate) fn label(
-    judge: &Judge,
-    pointer: &str,
-    value: Option<&str>,
-    is_on: fn() -> bool,
-) -> Result<Option<Text>> {
-    let Some(value) = value.filter(|value| !matches!(*value, "" | "unconfined")) else {
-        return Ok(None);
-    };
-    if !is_on() {
-        judge.refuse_because(pointer, "this kernel runs without that security module")?;
-        return Ok(None);
-    }
-    text::text(pointer, value).map(Some)
-}
-
-fn apparmor_is_on() -> bool {
-    file::read_host(c"/sys/module/apparmor/parameters/enabled", 16)
-        .is_ok_and(|answer| answer.starts_with(b"Y"))
-}
-
-/// Its file system is there exactly if it runs (selinux(8)).
-pub(crate) fn selinux_is_on() -> bool {
-    file::open_host(c"/sys/fs/selinux/enforce", libc::O_PATH).is_ok()
 }
 
 fn args(process: &Process) -> Result<Vec<Text>> {

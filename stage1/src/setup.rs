@@ -3,7 +3,7 @@
 use crate::mounts::{Surroundings, Wanted};
 use crate::namespaces::Namespaces;
 use crate::text::{self, clean, invalid, texts};
-use crate::{Bundle, Request, cgroup, devices, process, propagation, service, sysctl};
+use crate::{Bundle, Request, cgroup, devices, labels, propagation, service, sysctl};
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{AttributeChange, HostWork, Op, RootChange, Setup, Step};
 use kickstage_config::{Result, Text};
@@ -45,7 +45,7 @@ pub(crate) fn decide(
         namespaces,
         host,
         cgroups: cgroup_plan,
-        label: process::label(&request.judge, "/linux/mountLabel", label, process::selinux_is_on)?,
+        label: labels::selinux(&request.judge, "/linux/mountLabel", label)?,
     };
     let (dev, spread) = mounts(&around, work, &mut setup)?;
     // above what config.json mounts on /run
@@ -65,7 +65,7 @@ pub(crate) fn decide(
         let op = Op::Attributes { path, changes: vec![change], propagation: Vec::new() };
         setup.enter.push(step("/mounts", op));
     }
-    cover(spec, &mut setup.enter)?;
+    cover(spec, around.label.as_ref(), &mut setup.enter)?;
     enter(spec, request, namespaces, &mut setup.enter)?;
     setup.enter.extend(spread);
     Ok(setup)
@@ -216,7 +216,7 @@ fn kernel_values(spec: &Spec, namespaces: &Namespaces, batch: &mut Vec<Step>) ->
 }
 
 /// Read-only first: a mask is not to be copied by the bind mount that makes its tree read-only.
-fn cover(spec: &Spec, batch: &mut Vec<Step>) -> Result<()> {
+fn cover(spec: &Spec, label: Option<&Text>, batch: &mut Vec<Step>) -> Result<()> {
     let Some(linux) = linux(spec) else { return Ok(()) };
     let paths = |pointer: &str, list: &[String]| {
         let list: Vec<String> = list.iter().map(|path| clean(path)).collect();
@@ -228,7 +228,8 @@ fn cover(spec: &Spec, batch: &mut Vec<Step>) -> Result<()> {
     }
     if let Some(list) = linux.masked_paths().as_deref().filter(|list| !list.is_empty()) {
         let paths = paths("/linux/maskedPaths", list)?;
-        batch.push(step("/linux/maskedPaths", Op::Mask { paths }));
+        let label = label.cloned();
+        batch.push(step("/linux/maskedPaths", Op::Mask { paths, label }));
     }
     Ok(())
 }

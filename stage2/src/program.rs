@@ -13,6 +13,8 @@ pub(crate) struct Program {
     path: Text,
     args: Vec<Text>,
     env: Vec<Text>,
+    /// Whether the exec changes to an SELinux label.
+    labelled: bool,
 }
 
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -32,7 +34,8 @@ impl Program {
         } else {
             search(name, &env)?
         };
-        Ok(Self { path, args: spec.args.clone(), env })
+        let labelled = spec.selinux_label.is_some();
+        Ok(Self { path, args: spec.args.clone(), env, labelled })
     }
 
     /// Becomes the program. Returns only the reason why not.
@@ -47,6 +50,10 @@ impl Program {
             Error::new(Role::Stage2, "exec").on(&self.path).errno(errno).at("/process/args");
         match errno.0 {
             libc::ENOENT => error.remedy("it is there: its interpreter or loader is missing"),
+            libc::EACCES | libc::EPERM if self.labelled => error.remedy(
+                "the SELinux policy does not let it have its label: see ausearch -m avc; with \
+                 noNewPrivileges it has to allow nnp_transition",
+            ),
             libc::ENOEXEC => error.remedy("it is neither a program of this machine nor has it #!"),
             _ => error,
         }

@@ -148,6 +148,14 @@ pub fn write_all(fd: FdRef<'_>, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// fsetxattr(2).
+pub fn set_attribute(fd: FdRef<'_>, name: &CStr, value: &[u8]) -> Result<()> {
+    let (bytes, length) = (value.as_ptr().cast(), value.len());
+    // SAFETY: the name is NUL-terminated, and `value` is readable memory of that length.
+    check(i64::from(unsafe { libc::fsetxattr(fd.raw(), name.as_ptr(), bytes, length, 0) }))
+        .map(drop)
+}
+
 /// mkdirat(2).
 pub fn mkdir(dir: FdRef<'_>, name: &CStr, mode: u32) -> Result<()> {
     // SAFETY: the name is NUL-terminated.

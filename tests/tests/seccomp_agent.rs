@@ -32,6 +32,7 @@ struct Answer {
 
 const RECEIVE: libc::c_ulong = 0xc050_2100;
 const SEND: libc::c_ulong = 0xc018_2101;
+const IS_VALID: libc::c_ulong = 0x4008_2102;
 
 /// Waits for a question; whether there will be none any more. Older kernels do not wake who waits
 /// in the ioctl itself.
@@ -134,6 +135,44 @@ fn a_further_process_has_a_listener_of_its_own() {
     assert_ne!(told["pid"], told["state"]["pid"]);
     runtime.call(&["delete", "--force", &id]).ok();
     assert_eq!(first.join().unwrap()["state"]["id"], json!(id));
+}
+
+/// Sends the program a signal that it has a handler for while the listener has a call of it; whether
+/// that interrupts the call, as far as so many looks tell.
+fn a_signal_interrupts(flags: &Value, looks: u32) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("agent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let agent = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let (_, fd) = receive(&stream);
+        assert!(!is_over(&fd), "the call comes");
+        let mut asked = Notification::default();
+        // SAFETY: as in `agent`.
+        assert_eq!(unsafe { libc::ioctl(fd.as_raw_fd(), RECEIVE, &raw mut asked) }, 0);
+        // SAFETY: only sends a signal, to the process that waits for us.
+        assert_eq!(unsafe { libc::kill(asked.pid.cast_signed(), libc::SIGUSR1) }, 0);
+        let is_over = (0..looks).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            // SAFETY: the kernel reads the number; the descriptor is a listener.
+            unsafe { libc::ioctl(fd.as_raw_fd(), IS_VALID, &raw const asked.id) < 0 }
+        });
+        let answer = Answer { id: asked.id, value: 0, error: 0, flags: 0 };
+        // SAFETY: as in `agent`.
+        unsafe { libc::ioctl(fd.as_raw_fd(), SEND, &raw const answer) };
+        is_over
+    });
+    let mut bundle = bundle(&socket, "trap 'echo heard' USR1; times >/dev/null; echo done");
+    bundle.config["linux"]["seccomp"]["syscalls"][0]["names"] = json!(["times"]);
+    bundle.config["linux"]["seccomp"]["flags"] = flags.clone();
+    assert_eq!(Runtime::kickstage().run(&bundle).ok().stdout, "heard\ndone\n");
+    agent.join().unwrap()
+}
+
+#[test]
+fn with_wait_killable_recv_no_signal_interrupts_a_call_that_the_listener_has_taken() {
+    assert!(a_signal_interrupts(&json!([]), 5000));
+    assert!(!a_signal_interrupts(&json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]), 100));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Ended, Runtime};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// getpgrp(2) and umask(2), which always succeed, and for i386 the former.
 const GETPGRP: &str = "111";
@@ -179,6 +179,51 @@ fn an_architecture_that_is_not_listed_is_no_way_around_the_filter() {
     assert_eq!(answers(&errno, &["call", GETPGRP, GETPGRP_X32]), [77, 77]);
     // the same number means another call there
     assert_ne!(answers(&errno, &["call", GETPGRP_32]), [77]);
+}
+
+/// What a runtime gives seccomp(2) beside the filter, told by strace(1).
+fn given_flags(runtime: &Runtime, bundle: &Bundle) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let calls = dir.path().join("calls");
+    let path = bundle.path().to_str().unwrap().to_string();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-e", "trace=seccomp", "-o"]).arg(&calls).arg(runtime.program());
+    strace.arg("--root").arg(runtime.root()).args(["run", "--bundle", &path, &unique_id()]);
+    kickstage_tests::runtime::ended(strace.stdin(Stdio::null()).output().unwrap()).ok();
+    let calls = fs::read_to_string(calls).unwrap();
+    let filters = calls.lines().filter_map(|line| {
+        let (flags, _) = line.split_once("SECCOMP_SET_MODE_FILTER, ")?.1.split_once(", ")?;
+        Some(flags.to_string())
+    });
+    filters.collect()
+}
+
+#[test]
+fn the_kernel_is_given_the_flags_that_it_gets_from_others() {
+    let (tsync, spec_allow) = ("SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW");
+    // runc gives TSYNC whether it is asked for or not: it has threads
+    let asked = |flags: &str| {
+        let mut words: Vec<&str> = flags.split('|').filter(|flag| *flag != tsync).collect();
+        words.retain(|word| *word != "0");
+        words.join("|")
+    };
+    for flags in [json!(null), json!([]), json!([spec_allow]), json!(["SECCOMP_FILTER_FLAG_LOG"])] {
+        let mut profile = profile("SCMP_ACT_ERRNO", &json!({}));
+        profile["flags"] = flags.clone();
+        if flags.is_null() {
+            profile.as_object_mut().unwrap().remove("flags");
+        }
+        let bundle = Bundle::new(&["true"]).with("/linux/seccomp", profile);
+        let ours = given_flags(&Runtime::kickstage(), &bundle);
+        assert_eq!(ours.len(), 1, "{ours:?}");
+        let theirs = given_flags(&Runtime::of("runc"), &bundle);
+        let theirs: Vec<String> = theirs.iter().map(|flags| asked(flags)).collect();
+        assert!(theirs.contains(&asked(&ours[0])), "{flags}: {ours:?}, {theirs:?}");
+    }
+    let mut profile = profile("SCMP_ACT_ERRNO", &json!({}));
+    profile["flags"] = json!([tsync, spec_allow]);
+    let bundle = Bundle::new(&["true"]).with("/linux/seccomp", profile);
+    assert_eq!(given_flags(&Runtime::kickstage(), &bundle), [format!("{tsync}|{spec_allow}")]);
 }
 
 #[test]

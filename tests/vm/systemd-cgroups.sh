@@ -73,6 +73,80 @@ for wanted in a.slice::n :p:n ::n a-b.slice:p:n; do
     esac
     if command -v runc >/dev/null; then same "runc's place for $wanted" "$ours" "$(where runc)"; fi
 done
+
+# a name that ends in .slice is the unit itself; runc tries that, too, and systemd refuses
+config '.linux.cgroupsPath = "machine.slice:unused:machine-kt.slice" | .linux.resources.memory = {"limit": 50003968}'
+run run --detach --bundle "$box" sliced
+dir=/sys/fs/cgroup/machine.slice/machine-kt.slice
+where() { cat "/proc/$1/cgroup"; }
+same "the slice" "$(where "$("$kickstage" state sliced | jq .pid)")" 0::/machine.slice/machine-kt.slice
+same "MemoryMax of the slice" "$(property machine-kt.slice MemoryMax)" 50003968
+"$kickstage" exec --detach --pid-file "$box/exec.pid" sliced /bin/busybox sleep 1000 </dev/null >/dev/null 2>&1
+same "an exec in the slice" "$(where "$(cat "$box/exec.pid")")" 0::/machine.slice/machine-kt.slice
+"$kickstage" update --memory 60002304 sliced
+systemctl daemon-reload
+same "memory.max of the slice after a reload" "$(cat $dir/memory.max)" 60002304
+# the processes of others are safe
+"$kickstage" --systemd-cgroup run --bundle "$box" again </dev/null >/dev/null 2>"$box/log" && fail "two of one slice"
+grep -q /linux/cgroupsPath "$box/log" || fail "two of one slice: $(cat "$box/log")"
+config '.linux.cgroupsPath = "-.slice:unused:machine.slice"'
+"$kickstage" --systemd-cgroup run --bundle "$box" again </dev/null >/dev/null 2>"$box/log" && fail "a slice of others"
+grep -q /linux/cgroupsPath "$box/log" || fail "a slice of others: $(cat "$box/log")"
+same "the one that was there" "$("$kickstage" state sliced | jq -r .status)" running
+same "its memory.max" "$(cat $dir/memory.max)" 60002304
+"$kickstage" delete --force sliced
+[ ! -e $dir ] || fail "the cgroup of a slice is left"
+[ -z "$(systemctl list-units --all --no-legend 'machine-kt*')" ] || fail "a slice is left"
+
+# a bus that takes a connection and says nothing, and one that falls silent when systemd is at work
+cat >"$box/bus.py" <<'EOF'
+import socket, sys, threading
+path, silent_after = sys.argv[1], sys.argv[2].encode()
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+def serve(client):
+    if not silent_after:
+        return threading.Event().wait()
+    bus = socket.socket(socket.AF_UNIX)
+    bus.connect("/run/dbus/system_bus_socket")
+    silent = threading.Event()
+    def answer():
+        while data := bus.recv(4096):
+            if not silent.is_set():
+                client.sendall(data)
+    threading.Thread(target=answer, daemon=True).start()
+    while data := client.recv(4096):
+        if silent_after in data:
+            silent.set()
+        bus.sendall(data)
+while True:
+    threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()
+EOF
+config '.linux.cgroupsPath = "machine.slice:pre:hung" | .linux.resources = {}'
+for word in "" StartTransientUnit; do
+    python3 "$box/bus.py" "$box/bus$word" "$word" &
+    bus=$!
+    tries=0
+    until [ -S "$box/bus$word" ] || [ $((tries += 1)) -gt 300 ]; do sleep 0.1; done
+    code=0
+    DBUS_SYSTEM_BUS_ADDRESS="unix:path=$box/bus$word" timeout 60 "$kickstage" --systemd-cgroup --systemd-timeout 2 \
+        create --bundle "$box" hung </dev/null >/dev/null 2>"$box/log" || code=$?
+    same "exit code when the bus hangs ($word)" "$code" 1
+    for said in "no answer within 2 s" pre-hung.scope "$box/bus$word" --systemd-timeout; do
+        grep -qF -e "$said" "$box/log" || fail "$said is not told: $(cat "$box/log")"
+    done
+    kill $bus
+    [ ! -e /run/kickstage/hung ] || fail "state is left when the bus hangs"
+    ! pgrep -f "sleep 1000" >/dev/null || fail "a process is left when the bus hangs"
+    tries=0
+    until [ -z "$(systemctl list-units --all --no-legend 'pre-hung*')" ]; do
+        [ $((tries += 1)) -lt 100 ] || fail "a unit is left when the bus hangs"
+        sleep 0.1
+    done
+    [ -z "$(find /sys/fs/cgroup -name 'pre-hung*')" ] || fail "a cgroup is left when the bus hangs"
+done
+
 config '.process.args = ["/bin/busybox", "true"]'
 run run --bundle "$box" short
 [ -z "$(systemctl list-units --all --no-legend '*-n.scope')" ] || fail "a unit of a short run is left"

@@ -1,7 +1,7 @@
 //! What the container sees of its cgroups under /sys/fs/cgroup.
 
 use super::{CgroupHost, Layout};
-use crate::text;
+use crate::{mounts, text};
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{
     AttributeChange, Bind, Mount, Op, SourceSymlink, Step, TargetSymlink,
@@ -17,6 +17,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) target: &'a str,
     /// `MS_*` flags of its options.
     pub(crate) flags: u64,
+    /// `/linux/mountLabel`.
+    pub(crate) label: Option<&'a Text>,
     /// Whether the container has a cgroup namespace.
     pub(crate) namespace: bool,
 }
@@ -44,7 +46,11 @@ pub(crate) fn mount_steps(
         Layout::Legacy { hierarchies } => hierarchies,
     };
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    let mut steps = vec![step(file_system("tmpfs", entry.target, flags, "mode=755")?)];
+    let data = match entry.label {
+        Some(label) => format!("mode=755,{}", mounts::context(label)),
+        None => "mode=755".to_string(),
+    };
+    let mut steps = vec![step(file_system("tmpfs", entry.target, flags, &data)?)];
     let mut links = Vec::new();
     for hierarchy in hierarchies {
         // one that we may not make is not shown

@@ -3,7 +3,7 @@
 //! `probe read PATH…` also reads files, `probe write PATH…` tries to write to them. `probe call
 //! NUMBER[:ARGUMENT,…]…` makes system calls and tells their error numbers; `call32` makes them
 //! through the i386 entry, `thread` in a thread, `trap` with a handler for SIGSYS. `probe keyring
-//! [NAME]` tells of the session keyring, `probe exchange A B` exchanges two names for ever, `probe
+//! [NAME]` tells of the session keyring, `probe label PATH…` of SELinux labels, `probe exchange A B` exchanges two names for ever, `probe
 //! libc` uses what a C library does by one of several calls. `probe notify WORD…` only sends each
 //! word to `$NOTIFY_SOCKET`, and then waits to be killed. `probe lock FILE READY` locks a file, writes
 //! 1 to another, and waits likewise.
@@ -101,33 +101,61 @@ fn perform(task: &str, word: &str) -> Value {
         "thread" => return json!(calls::in_a_thread(word)),
         "trap" => return json!(calls::trapped(word)),
         "keyring" => return json!(keyring(word)),
+        "label" => return json!(label(word)),
         "write" => fs::OpenOptions::new().write(true).open(word).map(|_| json!("ok")),
         _ => fs::read(word).map(|bytes| json!(String::from_utf8_lossy(&bytes))),
     };
     result.unwrap_or_else(|error| json!(error.to_string()))
 }
 
-/// Number and description (keyctl(2)) of the session keyring, after one of this name has been
-/// joined, if there is a name.
-fn keyring(name: &str) -> (i64, String) {
+/// Of a file, a directory, or what is mounted there.
+fn label(path: &str) -> String {
+    let path = std::ffi::CString::new(path).expect("a word has no NUL");
+    let mut text = vec![0; 256];
+    let name = c"security.selinux".as_ptr();
+    // SAFETY: the names are NUL-terminated and the buffer has the length that is passed.
+    let length =
+        unsafe { libc::getxattr(path.as_ptr(), name, text.as_mut_ptr().cast(), text.len()) };
+    text.truncate(usize::try_from(length).unwrap_or(0));
+    String::from_utf8_lossy(&text).trim_end_matches('\0').into()
+}
+
+/// Number, description and security label (keyctl(2)) of the session keyring, after one of this
+/// name has been joined, if there is a name.
+fn keyring(name: &str) -> (i64, String, String) {
     const SESSION: i64 = -3;
     const GET_KEYRING_ID: i64 = 0;
     const JOIN_SESSION_KEYRING: i64 = 1;
     const DESCRIBE: i64 = 6;
-    let mut text = vec![0; 256];
+    const GET_SECURITY: i64 = 17;
+    let mut texts = [vec![0; 256], vec![0; 256]];
+    let [text, label] = &mut texts;
     // SAFETY: the name is NUL-terminated and the buffer has the length that is passed.
-    let (number, length) = unsafe {
+    let (number, lengths) = unsafe {
         if !name.is_empty() {
             let name = std::ffi::CString::new(name).expect("a word has no NUL");
             libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name.as_ptr());
         }
         (
             libc::syscall(libc::SYS_keyctl, GET_KEYRING_ID, SESSION, 0),
-            libc::syscall(libc::SYS_keyctl, DESCRIBE, SESSION, text.as_mut_ptr(), text.len()),
+            [
+                libc::syscall(libc::SYS_keyctl, DESCRIBE, SESSION, text.as_mut_ptr(), text.len()),
+                libc::syscall(
+                    libc::SYS_keyctl,
+                    GET_SECURITY,
+                    SESSION,
+                    label.as_mut_ptr(),
+                    label.len(),
+                ),
+            ],
         )
     };
-    text.truncate(usize::try_from(length).unwrap_or(1).saturating_sub(1));
-    (number, String::from_utf8_lossy(&text).into_owned())
+    for (text, length) in texts.iter_mut().zip(lengths) {
+        // it ends with a NUL
+        text.truncate(usize::try_from(length).unwrap_or(1).saturating_sub(1));
+    }
+    let [text, label] = texts.map(|text| String::from_utf8_lossy(&text).into_owned());
+    (number, text, label)
 }
 
 fn notify(words: impl Iterator<Item = String>) {
