@@ -243,7 +243,7 @@ impl Wanted {
     fn mount(mut self, label: Option<&Text>) -> Result<Mount> {
         // theirs come from the policy
         let label = label.filter(|_| !matches!(&*self.kind, "proc" | "sysfs" | "mqueue"));
-        self.options.data.extend(label.map(|label| context(label)));
+        self.options.data.extend(label.map(context));
         let source = self.source.unwrap_or_else(|| self.kind.clone());
         Ok(Mount {
             kind: text::text(&format!("{}/type", self.key), &self.kind)?,
