@@ -8,9 +8,9 @@ mod daemons;
 
 use crate::program::{limited, run};
 use crate::rootless;
+use crate::world::wait_until;
 use daemons::Daemons;
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Ended};
 use serde_json::json;
 use std::fs::{self, Permissions};

@@ -137,6 +137,9 @@ kind: Pod
 metadata:
   name: NAME
 spec:
+  # podman 4.3 takes a pod's policy for that of its first containers, too: by default it would
+  # start them again while it removes them
+  restartPolicy: OnFailure
   hostname: planned
   volumes:
   - name: shared
