@@ -56,7 +56,7 @@ test-clients: build
 	cargo test -p kickstage-clients --quiet -- --test-threads=2
 	$(if $(TESTVM),$(MAKE) test-clients-vm)
 
-# podman and buildah as root and as a user of a guest with systemd and cgroup v2.
+# These engines in a guest with systemd and cgroup v2, as root and as a user.
 test-clients-vm: build
 	.ci/test-vm-clients
 

@@ -1,12 +1,16 @@
 //! conmon, called as podman and CRI-O call it.
 
-use crate::program;
+use crate::cgroup_manager::CgroupManager;
+use crate::{program, rootless};
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::{Bundle, Ended, Runtime};
+use kickstage_tests::runtime::built;
+use kickstage_tests::{Bundle, Ended};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket,
 };
-use serde_json::Value;
+use nix::unistd::Uid;
+use serde_json::{Value, json};
+use std::env;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -18,21 +22,32 @@ pub struct Conmon {
     pub dir: TempDir,
     /// Name of the container.
     pub id: String,
-    runtime: Runtime,
+    runtime: PathBuf,
     bundle: Bundle,
+    manager: CgroupManager,
 }
 
 /// Its descriptor 3 is where conmon tells what has become of the runtime.
 const WITH_SYNC: &str = "exec 3>\"$1\"; shift; _OCI_SYNCPIPE=3 exec conmon \"$@\"";
 
 impl Conmon {
-    /// For a bundle of which nothing is made yet.
-    pub fn of(bundle: Bundle) -> Self {
+    /// For a bundle of which nothing is made yet, and which is made fit for who runs the tests.
+    pub fn of(mut bundle: Bundle) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        for name in ["kept", "sockets"] {
+        for name in ["kept", "sockets", "states"] {
             fs::create_dir(dir.path().join(name)).expect("a new name");
         }
-        Self { dir, id: unique_id(), runtime: Runtime::kickstage(), bundle }
+        let (id, manager, uid) = (unique_id(), CgroupManager::asked(), Uid::effective());
+        if !uid.is_root() {
+            rootless::adapt(&mut bundle, uid.as_raw());
+            rootless::add_subordinate_ids(&mut bundle);
+        }
+        if manager == CgroupManager::Systemd {
+            // an empty name is the slice of root's or of the user's services
+            bundle.config["linux"]["cgroupsPath"] = json!(format!(":conmon:{id}"));
+        }
+        let runtime = env::var_os("KICKSTAGE").map_or_else(|| built("kickstage"), PathBuf::from);
+        Self { dir, id, runtime, bundle, manager }
     }
 
     /// A path below its directory.
@@ -47,9 +62,12 @@ impl Conmon {
         let mut command = program::limited(60, "sh");
         command.args(["-c", WITH_SYNC, "sh", &path(&format!("sync-{id}"))]);
         command.args(["--api-version", "1", "--cid", &self.id, "--cuuid", id, "--name", "box"]);
-        command.arg("--runtime").arg(self.runtime.program());
+        command.arg("--runtime").arg(&self.runtime);
         command.arg("--bundle").arg(self.bundle.path());
-        command.args(["--runtime-arg", "--root", "--runtime-arg"]).arg(self.runtime.root());
+        command.args(["--runtime-arg", "--root", "--runtime-arg", &path("states")]);
+        if self.manager == CgroupManager::Systemd {
+            command.arg("--systemd-cgroup");
+        }
         command.args(["--container-pidfile", &path(&format!("pid-{id}"))]);
         command.args(["--exit-dir", &exits, "--persist-dir", &path("kept")]);
         command.args(["--socket-dir-path", &path("sockets")]);
@@ -89,13 +107,15 @@ impl Conmon {
     /// Calls the runtime.
     #[track_caller]
     pub fn runtime(&self, word: &str, more: &[&str]) -> Ended {
-        self.runtime.call(&[&[word, self.id.as_str()], more].concat())
+        let mut command = program::limited(60, &self.runtime.display().to_string());
+        command.arg("--root").arg(self.path("states")).args([word, &self.id]).args(more);
+        program::run(&mut command)
     }
 
     /// The same call as words for a shell.
     pub fn words(&self, command: &[&str]) -> String {
-        let (program, root) = (self.runtime.program().display(), self.runtime.root().display());
-        format!("{program} --root {root} {} {}", command.join(" "), self.id)
+        let (program, root) = (self.runtime.display(), self.path("states"));
+        format!("{program} --root {} {} {}", root.display(), command.join(" "), self.id)
     }
 
     /// Its bundle.

@@ -1,5 +1,6 @@
 //! containerd in directories of its own, and ctr(8) to talk to it.
 
+use crate::cgroup_manager::CgroupManager;
 use crate::daemon::{Daemon, unmount_below, until};
 use crate::{image, program};
 use kickstage_tests::runtime::built;
@@ -115,8 +116,8 @@ impl Containerd {
     /// `ctr run` with flags in front of the image, and the container's name and command after it.
     #[track_caller]
     pub fn run(&self, runtime: &Path, flags: &[&str], id: &str, args: &[&str]) -> Ended {
-        let runtime = runtime.display().to_string();
-        let first = ["run", "--runc-binary", &runtime];
+        let first = run_words(runtime, id);
+        let first: Vec<_> = first.iter().map(String::as_str).collect();
         self.ctr(&[&first, flags, &[IMAGE, id], args].concat())
     }
 
@@ -142,6 +143,18 @@ impl Containerd {
         self.ctr(&["tasks", "rm", id]);
         self.ctr(&["containers", "rm", id]).ok();
     }
+}
+
+/// `run` and which runtime makes the container, with whose cgroups.
+pub fn run_words(runtime: &Path, id: &str) -> Vec<String> {
+    let runtime = runtime.display().to_string();
+    let mut words = vec!["run".to_string(), "--runc-binary".to_string(), runtime];
+    if CgroupManager::asked() == CgroupManager::Systemd {
+        // the field SystemdCgroup of the runtime's options, and a cgroup as the kubelet writes it
+        let cgroup = format!("system.slice:ctr:{id}");
+        words.extend(["--runc-systemd-cgroup".to_string(), "--cgroup".to_string(), cgroup]);
+    }
+    words
 }
 
 impl Drop for Containerd {

@@ -1,5 +1,6 @@
 //! dockerd in directories of its own, above a containerd of its own, and docker(1) to talk to it.
 
+use crate::cgroup_manager::CgroupManager;
 use crate::containerd::{Containerd, docker_archive, runtimes};
 use crate::daemon::{Daemon, unmount_below, until};
 use crate::program;
@@ -43,14 +44,19 @@ impl Docker {
         let containerd = Containerd::bare(through);
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let at = |name: &str| dir.path().join(name).display().to_string();
-        let cgroup = format!("/{}", unique_id());
+        let manager = CgroupManager::asked();
+        let cgroup = match manager {
+            CgroupManager::Cgroupfs => format!("/{}", unique_id()),
+            // a dash would name a slice within another
+            CgroupManager::Systemd => format!("{}.slice", unique_id().replace('-', "_")),
+        };
         let ours = &runtimes()[0].1;
         let mut config = json!({
             "data-root": at("data"), "exec-root": at("exec"), "pidfile": at("pid"),
             "hosts": [format!("unix://{}", at("socket"))], "containerd": containerd.socket(),
             "iptables": false, "ip6tables": false, "ip-forward": false, "bridge": "none",
             "storage-driver": "vfs", "live-restore": true, "cgroup-parent": cgroup,
-            "exec-opts": ["native.cgroupdriver=cgroupfs"], "default-runtime": "kickstage",
+            "exec-opts": [format!("native.cgroupdriver={}", manager.name())], "default-runtime": "kickstage",
             "runtimes": {
                 "kickstage": {"path": ours},
                 "lenient": {"path": ours, "runtimeArgs": ["--compat"]},
@@ -159,7 +165,7 @@ impl Drop for Docker {
         }
         self.daemon.stop();
         unmount_below(self.dir.path());
-        // dockerd leaves the one above
+        // dockerd leaves the one above, systemd ends a slice without members by itself
         let name = self.cgroup.trim_start_matches('/');
         let root = Path::new("/sys/fs/cgroup");
         let _ = fs::remove_dir(root.join(name));

@@ -4,6 +4,7 @@
 //! host's is used or changed, and a test file. No registry is needed: images are made of busybox.
 //! `make test-clients` installs the engines and runs everything; docs/CLIENTS.md has the results.
 
+pub mod cgroup_manager;
 pub mod conmon;
 pub mod containerd;
 pub mod daemon;
@@ -11,6 +12,7 @@ pub mod docker;
 pub mod image;
 pub mod podman;
 pub mod program;
+pub mod rootless;
 pub mod slurm;
 pub mod terminal;
 pub mod world;

@@ -1,8 +1,9 @@
 //! podman and buildah, with storage, locks and configuration of their own.
 //!
-//! `KICKSTAGE_CGROUP_MANAGER` is `cgroupfs`, as it is without, or `systemd`. Who runs the tests
-//! decides whether podman is rootless.
+//! Who runs the tests decides whether podman is rootless.
 
+use crate::cgroup_manager::CgroupManager;
+use crate::world::not_here;
 use crate::{image, program};
 use kickstage_tests::Ended;
 use kickstage_tests::bundle::unique_id;
@@ -28,8 +29,7 @@ struct Home {
     dir: TempDir,
     runtime: PathBuf,
     rootless: bool,
-    /// `cgroupfs` or `systemd`.
-    manager: String,
+    manager: CgroupManager,
 }
 
 /// What podman looks programs up by that are not commands.
@@ -74,9 +74,18 @@ impl Podman {
         self.0.rootless
     }
 
-    /// Whether systemd makes its cgroups.
-    pub fn uses_systemd(&self) -> bool {
-        self.0.manager == "systemd"
+    /// Whether its containers have cgroups of their own: a user's podman asks nobody but systemd for
+    /// them.
+    pub fn makes_cgroups(&self) -> bool {
+        !self.0.rootless || self.0.manager == CgroupManager::Systemd
+    }
+
+    /// The same for a test that needs them; says so if there are none.
+    pub fn makes_cgroups_here(&self) -> bool {
+        if !self.makes_cgroups() {
+            not_here("a user's podman makes no cgroups but by systemd");
+        }
+        self.makes_cgroups()
     }
 
     /// Another program that reads the same configuration, like buildah.
@@ -133,6 +142,11 @@ impl Podman {
     #[track_caller]
     pub fn start(&self, flags: &[&str], words: &[&str]) -> Running<'_> {
         self.begin(&["run", "--detach"], flags, words)
+    }
+
+    /// One that has come to be in another way; removed with the value.
+    pub fn existing(&self, name: String) -> Running<'_> {
+        Running { podman: self, name }
     }
 
     #[track_caller]
@@ -203,9 +217,8 @@ impl Home {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let runtime = env::var_os("KICKSTAGE")
             .map_or_else(|| kickstage_tests::runtime::built("kickstage"), PathBuf::from);
-        let manager = env::var("KICKSTAGE_CGROUP_MANAGER").unwrap_or_else(|_| "cgroupfs".into());
         let rootless = !nix::unistd::geteuid().is_root();
-        let home = Self { dir, runtime, rootless, manager };
+        let home = Self { dir, runtime, rootless, manager: CgroupManager::asked() };
         fs::write(home.dir.path().join("containers.conf"), home.containers_conf())
             .expect("writable");
         fs::write(home.dir.path().join("storage.conf"), home.storage_conf()).expect("writable");
@@ -215,7 +228,7 @@ impl Home {
     /// The lines that docs/PODMAN.md tells people to write, and those that separate this podman
     /// from the host's.
     fn containers_conf(&self) -> String {
-        let (runtime, manager) = (self.runtime.display(), &self.manager);
+        let (runtime, manager) = (self.runtime.display(), self.manager.name());
         let tmp = self.dir.path().join("tmp");
         let tmp = tmp.display();
         let helpers = ["/usr/libexec/podman".into(), "/usr/lib/podman".into(), "/usr/bin".into()];

@@ -7,11 +7,12 @@ mod conf;
 mod daemons;
 
 use crate::program::{limited, run};
+use crate::rootless;
+use crate::world::wait_until;
 use daemons::Daemons;
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Ended};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -250,32 +251,10 @@ pub fn bundle(who: Who) -> Bundle {
         Bundle::new(&["false"]).with("/linux/resources", json!({})).adding("/mounts", tmp);
     fs::set_permissions(bundle.path(), Permissions::from_mode(0o755)).expect("it is ours");
     if who == Who::Ordinary {
-        rootless(&mut bundle.config, who.uid());
+        rootless::adapt(&mut bundle, who.uid());
         bundle.path();
     }
     bundle
-}
-
-/// As `spec --rootless` has it: he is root in a user namespace, with the host's network.
-fn rootless(config: &mut Value, uid: u32) {
-    let own = json!([{"containerID": 0, "hostID": uid, "size": 1}]);
-    config["linux"]["uidMappings"] = own.clone();
-    config["linux"]["gidMappings"] = own;
-    let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list of the default");
-    namespaces.retain(|namespace| namespace["type"] != "network");
-    namespaces.push(json!({"type": "user"}));
-    let mounts = config["mounts"].as_array_mut().expect("a list of the default");
-    mounts.retain(|mount| mount["type"] != "cgroup");
-    for mount in mounts {
-        if mount["type"] == "sysfs" {
-            // the network namespace is not his
-            *mount = json!({"destination": "/sys", "type": "none", "source": "/sys",
-                            "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]});
-        } else if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
-            // a gid that is not mapped
-            options.retain(|option| option != "gid=5");
-        }
-    }
 }
 
 fn container(bundle: &Bundle) -> String {

@@ -1,11 +1,30 @@
 //! The host as engines change it.
 
+use crate::program;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The mount point of the cgroup file systems.
 const ROOT: &str = "/sys/fs/cgroup";
+
+/// Says why a test, or a part of it, is not for this place; the harness does not keep that back.
+pub fn not_here(reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // nobody need listen
+    let _ = writeln!(std::io::stderr(), "{test}: not here: {reason}");
+}
+
+/// Whether CRIU can work with this kernel at all; says what it says if not.
+pub fn criu_works() -> bool {
+    let check = program::run(program::limited(60, "criu").arg("check"));
+    if check.code != 0 {
+        not_here(check.stderr.lines().next().unwrap_or("criu check fails"));
+    }
+    check.code == 0
+}
 
 /// Waits until something is true; what is asked may be an engine, and slow.
 #[track_caller]

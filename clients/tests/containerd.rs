@@ -1,19 +1,21 @@
 //! containerd with its runc shim and our program as the shim's `BinaryName`: what ctr shows must
 //! be what it shows with runc.
 
-use kickstage_clients::containerd::{Containerd, IMAGE, runtimes};
+use kickstage_clients::containerd::{Containerd, IMAGE, run_words, runtimes};
 use kickstage_clients::daemon::{Daemon, until};
 use kickstage_clients::terminal::types;
+use kickstage_clients::world::criu_works;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::is_alive;
 use serde_json::json;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-/// Whether a cgroup of this name is anywhere.
+/// Whether a cgroup of this name is anywhere; systemd's is named after it.
 fn has_cgroup(id: &str) -> bool {
-    let find = Command::new("find").args(["/sys/fs/cgroup", "-name", id]).output();
+    let scope = format!("ctr-{id}.scope");
+    let names = ["-name", id, "-o", "-name", &scope];
+    let find = Command::new("find").arg("/sys/fs/cgroup").args(names).output();
     !find.expect("find(1)").stdout.is_empty()
 }
 
@@ -119,11 +121,11 @@ const ON_TERMINAL: &str = "tty; while [ \"$(busybox stty size)\" != \"33 44\" ];
 fn a_terminal_is_the_users() {
     let containerd = Containerd::start();
     for (name, runtime) in runtimes() {
+        let id = unique_id();
         let line = format!(
-            "ctr --address {} run --rm --tty --runc-binary {} {IMAGE} {} sh -c '{ON_TERMINAL}'",
+            "ctr --address {} {} --rm --tty {IMAGE} {id} sh -c '{ON_TERMINAL}'",
             containerd.socket().display(),
-            runtime.display(),
-            unique_id(),
+            run_words(&runtime, &id).join(" "),
         );
         let seen = types(&line, "/dev/pts/0", "words");
         assert!(seen.contains("got words"), "{name}: {seen}");
@@ -255,20 +257,56 @@ fn a_root_in_a_directory_needs_no_image() {
     for (name, runtime) in runtimes() {
         let bundle = kickstage_tests::Bundle::new(&["true"]);
         let root = bundle.inside("").display().to_string();
-        let runtime = Path::new(&runtime).display().to_string();
         let id = unique_id();
-        let ended = containerd.ctr(&[
-            "run",
-            "--rm",
-            "--runc-binary",
-            &runtime,
-            "--rootfs",
-            &root,
-            &id,
-            "/bin/echo",
-            "there",
-        ]);
+        let words = run_words(&runtime, &id);
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let more = ["--rm", "--rootfs", &root, &id, "/bin/echo", "there"];
+        let ended = containerd.ctr(&[&words[..], &more].concat());
         assert_eq!(ended.ok().stdout, "there\n", "{name}");
         assert_gone(&containerd, &id);
+    }
+}
+
+/// Writes a word that only its memory keeps, and a number that grows.
+const COUNTER: &str = "read word < /proc/sys/kernel/random/uuid; n=0; echo $word > /tmp/word; \
+    while :; do n=$((n+1)); echo $word $n > /tmp/.now; busybox mv /tmp/.now /tmp/now; \
+    busybox sleep 0.05; done";
+
+#[test]
+fn a_saved_container_goes_on_as_another() {
+    let containerd = Containerd::start();
+    if !criu_works() {
+        return;
+    }
+    let now = |id: &str| {
+        let exec_id = unique_id();
+        let said =
+            containerd.ctr(&["tasks", "exec", "--exec-id", &exec_id, id, "cat", "/tmp/now"]).stdout;
+        let (word, number) = said.trim().split_once(' ')?;
+        Some((word.to_string(), number.parse::<u64>().ok()?))
+    };
+    for (name, runtime) in runtimes() {
+        let (first, second) = (unique_id(), unique_id());
+        let flags = ["--detach", "--null-io"];
+        containerd.run(&runtime, &flags, &first, &["sh", "-c", COUNTER]).ok();
+        until(&format!("{name}: it counts"), || now(&first).is_some());
+        let (word, number) = now(&first).unwrap();
+        let saved = format!("kickstage.test/{first}");
+        let parts = ["--task", "--image", "--rw"];
+        containerd
+            .ctr(&[&["containers", "checkpoint"], &parts[..], &[&first, &saved]].concat())
+            .ok();
+        until(&format!("{name}: it goes on"), || {
+            now(&first).is_some_and(|(_, seen)| seen > number)
+        });
+        containerd.remove(&first);
+        assert_gone(&containerd, &first);
+        containerd.ctr(&["containers", "restore", "--rw", "--live", &second, &saved]).ok();
+        until(&format!("{name}: so does the other"), || {
+            now(&second).is_some_and(|(_, seen)| seen > number)
+        });
+        assert_eq!(now(&second).unwrap().0, word, "{name}: its memory is what it was");
+        containerd.remove(&second);
+        assert_gone(&containerd, &second);
     }
 }

@@ -1,6 +1,7 @@
 //! podman: volumes, tmpfs, devices and the root file system, as a container sees them.
 
 use kickstage_clients::podman::{IMAGE, Podman};
+use kickstage_clients::world::not_here;
 use kickstage_tests::bundle::unique_id;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -70,7 +71,7 @@ fn an_overlay_volume_keeps_the_host_as_it_was() {
 fn a_mapped_volume_shows_the_hosts_root_as_the_containers() {
     let podman = Podman::new();
     if podman.rootless() {
-        // the kernel lets only who has power over the file system map a mount
+        not_here("the kernel lets only who has power over the file system map a mount");
         return;
     }
     let dir = shared(&podman);
@@ -100,7 +101,7 @@ fn a_named_volume_outlives_its_containers() {
 fn mounts_shared_with_the_host_propagate() {
     let podman = Podman::new();
     if podman.rootless() {
-        // no mount of this user's reaches the namespace of a rootless podman
+        not_here("no mount of a user's reaches the namespace of a rootless podman");
         return;
     }
     let dir = shared(&podman);
@@ -160,7 +161,7 @@ fn a_device_is_there_and_others_are_out_of_reach() {
     );
     assert_eq!(said, "character special file\n3");
     if podman.rootless() {
-        // device nodes can't be made in a user namespace
+        not_here("device nodes can't be made in a user namespace");
         return;
     }
     // 1:11 is /dev/kmsg: what may read the kernel's log may open it for both

@@ -3,18 +3,13 @@
 use kickstage_clients::podman::Podman;
 use kickstage_clients::world::{Cgroup, wait_until};
 
-/// A rootless podman without systemd asks for no limits.
-fn has_limits(podman: &Podman) -> bool {
-    !podman.rootless() || podman.uses_systemd()
-}
-
 /// Takes more memory than 30 MB.
 const GREEDY: &str = "x=0123456789abcdef; while :; do x=$x$x; done";
 
 #[test]
 fn a_container_that_takes_too_much_memory_is_killed_and_shown_as_such() {
     let podman = Podman::new();
-    if !has_limits(&podman) {
+    if !podman.makes_cgroups_here() {
         return;
     }
     let limits = ["--memory", "30m", "--memory-swap", "30m"];
@@ -32,7 +27,7 @@ fn a_container_that_takes_too_much_memory_is_killed_and_shown_as_such() {
 #[test]
 fn processors_memory_and_processes_are_limited_in_the_kernel() {
     let podman = Podman::new();
-    if !has_limits(&podman) {
+    if !podman.makes_cgroups_here() {
         return;
     }
     let running = podman.idle(&[
@@ -61,7 +56,7 @@ fn processors_memory_and_processes_are_limited_in_the_kernel() {
 #[test]
 fn limits_of_a_running_container_change() {
     let podman = Podman::new();
-    if !has_limits(&podman) {
+    if !podman.makes_cgroups_here() {
         return;
     }
     let running = podman.idle(&["--memory", "64m"]);
@@ -76,7 +71,7 @@ fn limits_of_a_running_container_change() {
 #[test]
 fn the_cgroup_is_gone_after_the_container() {
     let podman = Podman::new();
-    if !has_limits(&podman) {
+    if !podman.makes_cgroups_here() {
         return;
     }
     let running = podman.idle(&[]);
@@ -139,6 +134,6 @@ fn cgroups_are_shown_below_the_containers_own() {
     assert!(private.lines().all(|line| line.ends_with(":/")), "{private}");
     let host = podman.shell(&["--cgroupns", "host"], script);
     // a rootless podman without systemd names no place
-    let place = if has_limits(&podman) { "libpod" } else { ".slice/" };
+    let place = if podman.makes_cgroups() { "libpod" } else { ".slice/" };
     assert!(host.contains(place), "{host}");
 }

@@ -2,8 +2,8 @@
 //! that we ship.
 
 use kickstage_clients::slurm::{Engine, Pattern, Slurm, Who, bundle};
+use kickstage_clients::world::wait_until;
 use kickstage_tests::Ended;
-use kickstage_tests::world::wait_until;
 use serde_json::json;
 use std::fs;
 use std::io::Write;

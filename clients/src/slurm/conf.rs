@@ -1,6 +1,7 @@
 //! The cluster's files.
 
 use super::{Engine, Pattern, Who};
+use crate::world::is_v2;
 use kickstage_tests::runtime::built;
 use std::fmt::Write;
 use std::fs;
@@ -41,7 +42,7 @@ pub(super) fn program(dir: &Path, engine: &Engine) -> PathBuf {
 /// Writes everything that the daemons and commands read.
 pub(super) fn write(dir: &Path, node: &str, program: &Path, pattern: Pattern) {
     fs::write(path(dir), slurm_conf(dir, node)).expect("writable");
-    fs::write(dir.join("cgroup.conf"), CGROUP_CONF).expect("writable");
+    fs::write(dir.join("cgroup.conf"), cgroup_conf()).expect("writable");
     fs::write(dir.join("oci.conf"), oci_conf(dir, program, pattern)).expect("writable");
 }
 
@@ -67,18 +68,22 @@ const EXAMPLE: &str = "/usr/local/bin/kickstage --root=/tmp/kickstage-%u";
 /// What only ours has.
 const MONITOR: &str = " --monitor --log-path=/tmp/slurm-%j.%s.log";
 
-const CGROUP_CONF: &str = "CgroupAutomount=no
-CgroupPlugin=cgroup/v1
+fn cgroup_conf() -> String {
+    let plugin = if is_v2() { "cgroup/v2" } else { "cgroup/v1" };
+    format!(
+        "CgroupAutomount=no
+CgroupPlugin={plugin}
 ConstrainRAMSpace=yes
 ConstrainCores=yes
-";
+"
+    )
+}
 
 fn slurm_conf(dir: &Path, node: &str) -> String {
     let dir = dir.display();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("procfs is mounted");
     let host = host.trim();
     let [controller, daemon] = free_ports();
-    let (track, task) = if v1() { ("cgroup", "cgroup") } else { ("linuxproc", "none") };
     let mut conf = format!(
         "ClusterName={node}
 SlurmctldHost={host}(127.0.0.1)
@@ -97,8 +102,8 @@ SlurmdPidFile={dir}/slurmd.pid
     );
     write!(
         conf,
-        "ProctrackType=proctrack/{track}
-TaskPlugin=task/{task}
+        "ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup
 JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
@@ -116,13 +121,6 @@ PartitionName=all Nodes=ALL Default=YES State=UP
     )
     .expect("a String takes everything");
     conf
-}
-
-/// Whether this host's controllers are where Slurm can use them without systemd.
-pub(super) fn v1() -> bool {
-    ["freezer", "memory", "cpuset"]
-        .iter()
-        .all(|name| Path::new("/sys/fs/cgroup").join(name).is_dir())
 }
 
 fn free_ports() -> [u16; 2] {

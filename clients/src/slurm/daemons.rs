@@ -1,7 +1,7 @@
 //! munged, slurmctld and slurmd.
 
 use super::{Engine, conf};
-use kickstage_tests::world::wait_until;
+use crate::world::wait_until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, Permissions};
