@@ -1,17 +1,17 @@
 //! The one loop of a monitor, from the container's creation to its end.
 
-use super::attach::{Attach, Interest};
+use super::attach::Attach;
 use super::confine::{self, Needs};
 use super::control::{Requests, refusal};
+use super::events::Events;
 use super::keeper::{Keeper, Progress};
 use super::log::Log;
 use super::output::{Found, Output, ROOM};
-use super::record::Stream;
+use super::streams::{Streams, connect};
 use super::{ATTACH, CONTROL, LOG, NO_LOG, address};
 use crate::monitor::lines::Rest;
 use alloc::format;
 use alloc::string::ToString;
-use alloc::vec;
 use alloc::vec::Vec;
 use kickstage_config::control::Control;
 use kickstage_config::monitored::{LogFailure, Monitored};
@@ -21,68 +21,38 @@ use kickstage_config::watch::{Stdio, Watch};
 use kickstage_config::{Context, Error, Level, Report, Result, Role, Text, Timestamp};
 use kickstage_sys::file::{self, Entry};
 use kickstage_sys::memory::Pages;
-use kickstage_sys::poll::{Wait, poll};
+use kickstage_sys::poll::Wait;
 use kickstage_sys::process::{self, Exit};
 use kickstage_sys::{Errno, Fd, FdRef, identity, signal, socket, tty};
 
 /// After so many milliseconds without any event memory is given back, and the beginning of a
 /// line is written as what it is.
-const QUIET: i32 = 1000;
-
-/// Our ends of the container's standard streams.
-pub enum Streams {
-    /// The other end of its terminal.
-    Terminal(Fd),
-    /// Pipes.
-    Pipes {
-        /// To write to.
-        stdin: Fd,
-        /// stdout and stderr.
-        outputs: [Fd; 2],
-    },
-    /// They are not ours.
-    Caller,
-}
+pub(super) const QUIET: i32 = 1000;
 
 /// How to wait when nothing has happened for a while.
 pub type AtRest = fn(&mut [Wait<'_>]) -> kickstage_sys::Result<bool>;
 
 /// A container's life, as its monitor lives it.
 pub struct Life<K> {
-    keeper: K,
-    process: Fd,
+    pub(super) keeper: K,
+    pub(super) process: Fd,
     cgroups: Vec<CgroupDir>,
     private_pids: bool,
     pid_file: Option<Text>,
     state_root: Text,
     report: Report,
     terminal: Option<Fd>,
-    outputs: Vec<Output>,
+    pub(super) outputs: Vec<Output>,
     log: Log,
     log_path: Text,
-    attach: Attach,
-    requests: Requests,
-    signals: Fd,
+    pub(super) attach: Attach,
+    pub(super) requests: Requests,
+    pub(super) signals: Fd,
     buffer: Pages,
     /// Something has happened since memory was given back.
-    busy: bool,
+    pub(super) busy: bool,
     status: Status,
     monitored: Monitored,
-}
-
-/// What poll has found.
-#[expect(clippy::struct_excessive_bools, reason = "one for each descriptor")]
-struct Events {
-    signals: bool,
-    process: bool,
-    outputs: Vec<bool>,
-    room: bool,
-    channel: bool,
-    visitors: bool,
-    requests: bool,
-    /// Each visitor: whether it speaks, whether it is gone.
-    clients: Vec<(bool, bool)>,
-    open_requests: Vec<bool>,
 }
 
 impl<K: Keeper> Life<K> {
@@ -175,45 +145,6 @@ impl<K: Keeper> Life<K> {
                 return self.end();
             }
         }
-    }
-
-    /// Waits for whatever comes first; `None`: nothing has come in time.
-    fn wait(&self, at_rest: AtRest) -> Result<Option<Events>> {
-        let or_nothing = |fd: Option<_>| fd.map_or(Wait::nothing(), Wait::readable);
-        let mut table = vec![
-            Wait::readable(self.signals.borrow()),
-            Wait::readable(self.process.borrow()),
-            self.attach.waiting_for_room().map_or(Wait::nothing(), Wait::writable),
-            or_nothing(self.keeper.channel()),
-            Wait::readable(self.attach.listener()),
-            Wait::readable(self.requests.listener()),
-        ];
-        let fixed = table.len();
-        table.extend(self.outputs.iter().map(|output| or_nothing(output.source())));
-        let clients = table.len();
-        table.extend(self.attach.clients().map(|(client, interest)| match interest {
-            Interest::Input => Wait::readable(client),
-            Interest::End => Wait::hung_up(client),
-        }));
-        let requests = table.len();
-        table.extend(self.requests.open().map(Wait::readable));
-        let waited = if self.busy { poll(&mut table, QUIET) } else { at_rest(&mut table) };
-        if !waited.during(Role::Master, "wait for the container")? {
-            return Ok(None);
-        }
-        let all = |part: &[Wait<'_>]| part.iter().map(Wait::happened).collect();
-        let client = |wait: &Wait<'_>| (wait.has_input(), wait.has_hung_up());
-        Ok(Some(Events {
-            signals: table[0].happened(),
-            process: table[1].happened(),
-            room: table[2].happened(),
-            channel: table[3].happened(),
-            visitors: table[4].happened(),
-            requests: table[5].happened(),
-            outputs: all(&table[fixed..clients]),
-            clients: table[clients..requests].iter().map(client).collect(),
-            open_requests: all(&table[requests..]),
-        }))
     }
 
     /// Nothing is going on: what a busy monitor needs, an idle one does not.
@@ -442,25 +373,4 @@ fn log_path(watch: &Watch, keeper: &impl Keeper) -> Text {
     };
     let path = watch.monitoring.log.path.clone().or_else(|| Text::new(own()).ok());
     path.expect("a path of ours has no NUL")
-}
-
-/// Input, outputs, and the terminal if it is one; nothing waits on any of them.
-fn connect(streams: Streams) -> kickstage_sys::Result<(Fd, Vec<Output>, Option<Fd>)> {
-    match streams {
-        Streams::Terminal(terminal) => {
-            file::never_wait(terminal.borrow())?;
-            let output = Output::new(Stream::Stdout, terminal.duplicate()?);
-            Ok((terminal.duplicate()?, vec![output], Some(terminal)))
-        }
-        Streams::Pipes { stdin, outputs: [stdout, stderr] } => {
-            for pipe in [&stdin, &stdout, &stderr] {
-                file::never_wait(pipe.borrow())?;
-            }
-            let outputs =
-                vec![Output::new(Stream::Stdout, stdout), Output::new(Stream::Stderr, stderr)];
-            Ok((stdin, outputs, None))
-        }
-        // visitors may come, and are not heard
-        Streams::Caller => Ok((file::open_host(c"/dev/null", libc::O_WRONLY)?, vec![], None)),
-    }
 }

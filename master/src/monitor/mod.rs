@@ -7,16 +7,19 @@
 mod attach;
 mod confine;
 mod control;
+mod events;
 mod keeper;
 mod life;
 mod lines;
 mod log;
 mod output;
 mod record;
+mod streams;
 
 pub(crate) use keeper::tell;
 pub use keeper::{Keeper, Progress, StateKeeper};
-pub use life::{AtRest, Life, Streams};
+pub use life::{AtRest, Life};
+pub use streams::Streams;
 
 use crate::container::Container;
 use crate::delete::Force;
