@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod features;
 pub(crate) mod generate_docs;
+mod given;
 pub(crate) mod help;
 pub(crate) mod kill;
 pub(crate) mod launch;

@@ -1,6 +1,6 @@
 //! `kickstage exec [FLAGS] ID COMMAND...`
 
-use super::launch;
+use super::{given, launch};
 use crate::arguments::{Parsed, absolute};
 use crate::global::Global;
 use crate::timeline::Timeline;
@@ -22,7 +22,7 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
 }
 
 fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
-    launch::check_preserved(parsed.number("preserve-fds"))?;
+    given::check_preserved(parsed.number("preserve-fds"))?;
     let timeline =
         Timeline::new(global.report.debug, global.trace.as_ref().map(|path| path.as_str().into()));
     timeline.start()?;
@@ -51,13 +51,13 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
         &global.judge,
     )?;
     global.warn();
-    let console = launch::console_socket(
+    let console = given::console_socket(
         console.as_ref(),
         decided.process.console.is_some(),
         parsed.is_on("detach"),
     )?;
     let pidfd = parsed.path("pidfd-socket")?;
-    let pidfd = pidfd.map(|path| launch::connect_pidfd(path.as_str().as_ref())).transpose()?;
+    let pidfd = pidfd.map(|path| given::connect_pidfd(path.as_str().as_ref())).transpose()?;
     if console.is_none() {
         launch::take_our_size(&mut decided.process);
     }

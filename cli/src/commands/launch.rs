@@ -1,5 +1,6 @@
 //! `create`, `run`, `try` and `plan`: from a bundle to a running stage image.
 
+use super::given::{check_preserved, connect_pidfd, console_socket};
 use crate::timeline::Timeline;
 use kickstage_config::exec::Task;
 use kickstage_config::handoff::{self, Descriptors, Form};
@@ -13,7 +14,7 @@ use kickstage_master::name_is_valid;
 use kickstage_stage1::cgroup::{Layout, Manager};
 use kickstage_stage1::{Bundle, Finding, Host, Judge, Request, Rootless, Service};
 use kickstage_sys::process::{self, Exit, Forked};
-use kickstage_sys::{Errno, Fd, FdRef, file, socket, tty};
+use kickstage_sys::{Fd, FdRef, file, tty};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::ptr::null;
@@ -369,49 +370,6 @@ pub(super) fn execute(program: &Fd, handoff: &Fd, kept: &[Option<FdRef<'_>>]) ->
         libc::EACCES => error.remedy("sysctl vm.memfd_noexec must not be 2"),
         _ => error,
     }
-}
-
-/// What a terminal needs, and nothing that has no use.
-pub(super) fn console_socket(
-    socket: Option<&Text>,
-    terminal: bool,
-    detached: bool,
-) -> Result<Option<Fd>> {
-    let refused = |cause: &str| {
-        Err(Error::new(Role::Cli, "set the terminal up").because(cause).at("/process/terminal"))
-    };
-    match (socket, terminal, detached) {
-        (None, true, true) => {
-            refused("cannot allocate tty if the container will detach without a --console-socket")
-        }
-        (Some(_), false, _) => refused("cannot use --console-socket without a terminal"),
-        (Some(path), true, _) => connect(path).map(Some),
-        (None, _, _) => Ok(None),
-    }
-}
-
-fn connect(path: &Text) -> Result<Fd> {
-    socket::connect(path.to_bytes()).during_on(Role::Cli, "connect to console socket", path)
-}
-
-/// As soon as it can be, so that a wrong one costs nothing.
-pub(super) fn connect_pidfd(path: &Path) -> Result<Fd> {
-    let path = absolute(path)?;
-    socket::connect(path.to_bytes()).during_on(Role::Cli, "connect to pidfd socket", path)
-}
-
-/// The caller must have opened what it wants to be kept: else one of our own descriptors could
-/// get the number.
-pub(super) fn check_preserved(count: u32) -> Result<()> {
-    for raw in (3..).take(count as usize) {
-        if file::stat(FdRef::of_raw(raw)).is_err() {
-            return Err(Error::new(Role::Cli, "preserve descriptors")
-                .on(raw)
-                .errno(Errno(libc::EBADF))
-                .remedy("open it before the call, or lower --preserve-fds"));
-        }
-    }
-    Ok(())
 }
 
 fn text(what: &str, value: &str) -> Result<Text> {

@@ -1,6 +1,7 @@
 //! `kickstage restore [FLAGS] ID`
 
 use super::checkpoint::common;
+use super::given;
 use super::launch::{self, LaunchOptions};
 use super::launch_options::launching;
 use crate::arguments::Parsed;
@@ -27,7 +28,7 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
     let assembly = launch::decide(&launching(global)?, &options, Goal::Running, supervision)?;
     let terminal = assembly.process.console.is_some();
     let asked = Restore {
-        console: launch::console_socket(socket.as_ref(), terminal, detach)?,
+        console: given::console_socket(socket.as_ref(), terminal, detach)?,
         tcp_close: parsed.is_on("tcp-close"),
         lsm_profile: parsed.text("lsm-profile").map(String::from),
         lsm_mount_context: parsed.text("lsm-mount-context").map(String::from),
