@@ -1,5 +1,6 @@
 //! Containers of a user who is not root, in a user namespace that maps nothing but himself.
 
+use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::{Value, json};
@@ -91,11 +92,13 @@ impl House {
     const FIRST: u32 = 300_000;
 
     fn new() -> Self {
-        let sleeper = Command::new("unshare").args(["-U", "-m", "sleep", "1000"]).spawn().unwrap();
-        let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        // crun refuses to run beside the v2 hierarchy of a hybrid host
+        let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec unshare -U -m sleep 1000";
+        let sleeper = Command::new("unshare").args(["-m", "sh", "-c", script]).spawn().unwrap();
+        let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
         let pid = sleeper.id();
         wait_until("it has namespaces of its own", || {
-            of(&pid.to_string()).is_some_and(|namespace| Some(namespace) != of("self"))
+            of(&pid.to_string()).is_some_and(|own| Some(own) != of("self"))
         });
         for map in ["uid_map", "gid_map"] {
             fs::write(format!("/proc/{pid}/{map}"), format!("0 {} 65536", Self::FIRST)).unwrap();
@@ -103,8 +106,9 @@ impl House {
         Self(sleeper)
     }
 
-    fn runtime(&self) -> Runtime {
-        Runtime::kickstage().as_root_of(self.0.id(), Self::FIRST)
+    /// A runtime of its root's.
+    fn own(&self, runtime: Runtime) -> Runtime {
+        runtime.as_root_of(self.0.id(), Self::FIRST)
     }
 
     /// As its root.
@@ -148,8 +152,13 @@ fn who_has_mounted_a_file_system_in_his_user_namespace_may_map_its_ids() {
     chown(dir.path(), Some(House::FIRST), Some(House::FIRST)).unwrap();
     let make = "mount -t tmpfs -o mode=755 tmpfs \"$1\"; touch \"$1/file\"; chown 5:6 \"$1/file\"";
     house.sh(make, dir.path());
-    let ended = house.runtime().run(&House::bundle(dir.path())).ok();
-    assert_eq!(ended.stdout, "1005:1006\n");
+    let bundle = House::bundle(dir.path());
+    let ours = house.own(Runtime::kickstage()).run(&bundle).ok();
+    assert_eq!(ours.stdout, "1005:1006\n");
+    let path = bundle.path().display().to_string();
+    let words = ["--cgroup-manager=disabled", "run", "--bundle", &path, &unique_id()];
+    let theirs = house.own(Runtime::of("/usr/bin/crun")).call(&words).ok();
+    assert_eq!(theirs.stdout, ours.stdout);
 }
 
 #[test]
@@ -158,7 +167,7 @@ fn ids_of_a_file_system_that_is_the_hosts_are_not_his_to_map() {
     fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     for refused in [
-        house.runtime().run(&House::bundle(dir.path())),
+        house.own(Runtime::kickstage()).run(&House::bundle(dir.path())),
         runtime().run(&bundle(&["true"]).adding("/mounts", mapped(dir.path()))),
     ] {
         assert_eq!(refused.code, 1, "{refused:?}");
