@@ -258,3 +258,15 @@ fn path(key: &str, path: &Path) -> Result<Text> {
 fn refused(cause: String) -> Error {
     Error::new(Role::Stage1, "prepare the engine's configuration").because(cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cve_2023_30549_a_starter_that_is_set_user_id_gets_nothing_decided() {
+        let mut common = Common::new("box", EngineConfig::default());
+        let error = prepare_config(&mut common, true).unwrap_err().to_string();
+        assert!(error.contains("suid workflow disabled"), "{error}");
+    }
+}

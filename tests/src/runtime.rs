@@ -112,6 +112,16 @@ impl Runtime {
         self
     }
 
+    /// The same as root of the user and mount namespaces of a process; outside he is `uid`.
+    #[must_use]
+    pub fn as_root_of(self, process: u32, uid: u32) -> Self {
+        let mut runtime = self.as_user(uid);
+        let process = process.to_string();
+        let words = ["nsenter", "-U", "-m", "-S", "0", "-G", "0", "-t", process.as_str(), "--"];
+        runtime.through = words.map(String::from).to_vec();
+        runtime
+    }
+
     /// The program itself.
     pub fn program(&self) -> &Path {
         &self.program

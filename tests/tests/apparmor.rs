@@ -101,7 +101,7 @@ fn label(pid: &str) -> String {
 }
 
 #[test]
-fn cve_2025_52881_and_2025_65105_a_label_applies_whoever_covers_the_containers_proc() {
+fn cve_2025_52881_2025_65105_and_2025_62596_a_label_applies_whoever_covers_the_containers_proc() {
     if !is_enabled() {
         return;
     }

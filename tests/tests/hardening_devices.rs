@@ -14,7 +14,7 @@ fn run(bundle: &Bundle) -> Ended {
 }
 
 #[test]
-fn cve_2025_31133_a_mask_is_the_hosts_null_device_whatever_the_image_has() {
+fn cve_2025_31133_and_2025_62161_a_mask_is_the_hosts_null_device_whatever_the_image_has() {
     let victim = Victim::new();
     let bundle = Bundle::script("cat /etc/secret; echo x > /etc/secret; true")
         .with("/linux/maskedPaths", json!(["/etc/secret"]));
@@ -29,6 +29,30 @@ fn cve_2025_31133_a_mask_is_the_hosts_null_device_whatever_the_image_has() {
     let ended = run(&bundle).ok();
     assert_eq!(ended.stdout, "");
     assert_eq!(fs::read_to_string(bundle.inside("etc/secret")).unwrap(), "secret\n");
+    victim.is_unharmed();
+}
+
+#[test]
+fn cve_2025_31133_a_mask_is_the_null_device_whoever_exchanges_that_of_the_image() {
+    let (victim, volume) = (Victim::new(), tempfile::tempdir().unwrap());
+    // for who follows it from the root file system, and for who does from here
+    symlink(victim.file(), volume.path().join("evil")).unwrap();
+    let null = nix::sys::stat::makedev(1, 3);
+    let (kind, mode) = (nix::sys::stat::SFlag::S_IFCHR, nix::sys::stat::Mode::S_IRWXU);
+    nix::sys::stat::mknod(&volume.path().join("null"), kind, mode, null).unwrap();
+    let bundle =
+        Bundle::new(&["cat", "/etc/secret"]).with("/linux/maskedPaths", json!(["/etc/secret"]));
+    let bundle = with_volume(bundle, "/dev", volume.path());
+    fs::write(bundle.inside("etc/secret"), "secret\n").unwrap();
+    let mut made = 0;
+    while_exchanging(volume.path(), "null", "evil", || {
+        for _ in 0..some_races() {
+            let ended = run(&bundle);
+            assert_eq!(ended.stdout, "", "the mask is something else: {ended:?}");
+            made += i32::from(ended.code == 0);
+        }
+    });
+    assert!(made > 0, "nothing was tried");
     victim.is_unharmed();
 }
 
@@ -82,9 +106,15 @@ fn cve_2026_88265_the_hosts_null_device_keeps_its_owner() {
         (null.uid(), null.gid(), null.mode())
     };
     let before = owner();
-    // its streams are the host's null device
+    // its streams are the host's null device, and so is what the container has in its place
+    let lent = json!({"destination": "/dev/null", "type": "bind", "source": "/dev/null", "options": ["bind"]});
     run(&bundle).ok();
-    assert_eq!(owner(), before);
+    let bundle = bundle.adding("/mounts", lent);
+    run(&bundle).ok();
+    let after = owner();
+    // whatever has happened: others need it
+    std::os::unix::fs::chown("/dev/null", Some(before.0), Some(before.1)).unwrap();
+    assert_eq!(after, before);
     fs::remove_file(bundle.inside("dev/zero")).unwrap();
     symlink(victim.file(), bundle.inside("dev/zero")).unwrap();
     assert_eq!(run(&bundle).code, 1);

@@ -1,7 +1,9 @@
 //! Paths that an image, a volume or another container controls. What other engines have learned
 //! the hard way: each test has the number of the lesson in its name, and fails without the defence.
 
-use kickstage_tests::attack::{FakeProc, SharedMount, Victim, races, some_races, while_exchanging};
+use kickstage_tests::attack::{
+    FakeProc, SharedMount, Victim, races, some_races, while_attacking, while_exchanging,
+};
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::{Bundle, Ended, Running, Runtime};
 use serde_json::json;
@@ -30,7 +32,7 @@ fn cve_2019_16884_and_2019_19921_nothing_covers_proc_by_whatever_name() {
 }
 
 #[test]
-fn cve_2023_27561_and_2023_28642_proc_and_sys_of_the_image_are_no_symlinks() {
+fn cve_2023_27561_2023_28642_and_2025_54867_proc_and_sys_of_the_image_are_no_symlinks() {
     for name in ["proc", "sys"] {
         let bundle = Bundle::script("true");
         fs::remove_dir(bundle.inside(name)).unwrap();
@@ -140,6 +142,27 @@ fn cve_2024_45310_a_container_that_exchanges_a_shared_volume_makes_nothing_on_th
 }
 
 #[test]
+fn cve_2024_45310_what_was_made_is_entered_without_following_what_lies_there_meanwhile() {
+    let (victim, volume) = (Victim::new(), tempfile::tempdir().unwrap());
+    let made = volume.path().join("made");
+    let bind = json!({"destination": "/v", "type": "bind", "source": volume.path(), "options": ["bind", "rw"]});
+    let below = json!({"destination": "/v/made/deep", "type": "tmpfs", "source": "tmpfs"});
+    let bundle = Bundle::new(&["true"]).adding("/mounts", bind).adding("/mounts", below);
+    let lay = || {
+        let _ = fs::remove_dir_all(&made);
+        let _ = symlink(victim.path(), &made);
+        let _ = fs::remove_file(&made);
+    };
+    while_attacking(lay, || {
+        for _ in 0..some_races() {
+            let ended = run(&bundle);
+            assert!(ended.code == 0 || ended.code == 1, "{ended:?}");
+        }
+    });
+    victim.is_unharmed();
+}
+
+#[test]
 fn cve_2025_52881_no_kernel_parameter_goes_to_a_proc_that_others_cover() {
     let (shared, fake) = (SharedMount::new(), FakeProc::new());
     let bundle = Bundle::new(&["sleep", "100"])
@@ -202,7 +225,7 @@ fn a_file_that_becomes_a_fifo_while_it_is_copied_up_makes_nobody_wait() {
         .adding("/mounts", json!({"destination": "/v", "type": "bind", "source": volume.path(), "options": ["bind"]}))
         .adding("/mounts", json!({"destination": "/v", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}));
     while_exchanging(volume.path(), "a", "b", || {
-        for _ in 0..some_races() {
+        for _ in 0..2 * some_races() {
             let ended = run(&bundle);
             assert!(ended.code == 0 || ended.code == 1, "it hung: {ended:?}");
         }

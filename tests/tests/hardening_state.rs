@@ -3,7 +3,6 @@
 
 use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Runtime};
-use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
@@ -69,22 +68,62 @@ fn cve_2019_11328_a_state_root_whose_names_another_user_could_exchange_is_not_us
     runtime.call(&["delete", "--force", &id]).ok();
 }
 
+/// A process with a number of our choice (clone3(2), `set_tid`), as soon as that is free.
+struct Reused(libc::pid_t);
+
+impl Reused {
+    fn new(pid: i64) -> Self {
+        let wanted = libc::pid_t::try_from(pid).unwrap();
+        let mut made = -1;
+        wait_until("the number is free", || {
+            // SAFETY: all zero means a fork without anything special.
+            let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+            args.exit_signal = libc::SIGCHLD as u64;
+            args.set_tid = &raw const wanted as u64;
+            args.set_tid_size = 1;
+            // SAFETY: as fork(2); the child does nothing but wait to be killed.
+            unsafe {
+                made = libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args));
+                while made == 0 {
+                    libc::pause();
+                }
+            }
+            made > 0
+        });
+        assert_eq!(made, pid);
+        Self(wanted)
+    }
+
+    fn has_ended(&self) -> bool {
+        // SAFETY: asks only, about a child of ours.
+        unsafe { libc::waitpid(self.0, std::ptr::null_mut(), libc::WNOHANG) != 0 }
+    }
+}
+
+impl Drop for Reused {
+    fn drop(&mut self) {
+        // SAFETY: a child of ours that nobody has waited for, or ESRCH and ECHILD.
+        unsafe {
+            if !self.has_ended() {
+                libc::kill(self.0, libc::SIGKILL);
+                libc::waitpid(self.0, std::ptr::null_mut(), 0);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_pid_that_the_kernel_has_given_to_another_process_is_never_signalled() {
     let runtime = Runtime::kickstage();
     let bundle = Bundle::new(&["sleep", "1000"]);
     let id = runtime.start(&bundle);
+    let pid = runtime.state(&id)["pid"].as_i64().unwrap();
     runtime.call(&["kill", &id, "KILL"]).ok();
     wait_until("it has ended", || runtime.state(&id)["status"] == "stopped");
-    let mut bystander = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-    let file = runtime.root().join(&id).join("state.json");
-    let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    record["pid"] = json!(bystander.id());
-    fs::write(&file, record.to_string()).unwrap();
+    let bystander = Reused::new(pid);
     assert_eq!(runtime.state(&id)["status"], "stopped");
     assert_eq!(runtime.call(&["kill", &id, "KILL"]).code, 1);
+    assert_eq!(runtime.call(&["exec", &id, "true"]).code, 255);
     runtime.call(&["delete", "--force", &id]).ok();
-    assert!(bystander.try_wait().unwrap().is_none(), "it was signalled");
-    bystander.kill().unwrap();
-    bystander.wait().unwrap();
+    assert!(!bystander.has_ended(), "it was signalled");
 }

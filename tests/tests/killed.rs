@@ -69,13 +69,17 @@ fn descendant(of: u32) -> Option<i32> {
 #[test]
 fn a_container_process_or_a_helper_that_is_killed_at_any_time_hangs_nobody() {
     let runtime = Runtime::kickstage();
-    let bundle = Bundle::new(&["sleep", "1000"]);
-    let path = bundle.path().display().to_string();
+    // into a time namespace a process can only be born: a helper stands between
+    let plain = Bundle::new(&["sleep", "1000"]);
+    let born = Bundle::new(&["sleep", "1000"])
+        .adding("/linux/namespaces", serde_json::json!({"type": "time"}));
+    let paths = [&plain, &born].map(|bundle| bundle.path().display().to_string());
     let mut hit = 0;
-    for moment in moments_of_run(&runtime) {
+    for (number, moment) in moments_of_run(&runtime).into_iter().enumerate() {
+        let path = &paths[number % 2];
         for way in 0..4 {
             let id = unique_id();
-            let mut child = runtime.bare(&making(&path, &id)[way]).spawn().unwrap();
+            let mut child = runtime.bare(&making(path, &id)[way]).spawn().unwrap();
             std::thread::sleep(moment);
             if let Some(victim) = descendant(child.id()) {
                 // SAFETY: only sends a signal, to a process below one that we have made.

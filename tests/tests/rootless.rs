@@ -1,9 +1,13 @@
 //! Containers of a user who is not root, in a user namespace that maps nothing but himself.
 
+use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::{Value, json};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::{Child, Command};
 
 /// Nobody whom this host knows.
 const USER: u32 = 54321;
@@ -28,7 +32,7 @@ fn bundle(args: &[&str]) -> Bundle {
     }
     for path in [bundle.path().to_path_buf(), bundle.inside("")] {
         chown(&path, Some(USER), Some(USER)).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
     bundle
 }
@@ -57,7 +61,7 @@ fn it_is_created_started_entered_and_deleted() {
     runtime.call(&["kill", &id, "KILL"]).ok();
     wait_until("it has ended", || runtime.state(&id)["status"] == "stopped");
     runtime.call(&["delete", &id]).ok();
-    assert_eq!(std::fs::read_dir(runtime.root()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(runtime.root()).unwrap().count(), 0);
 }
 
 #[test]
@@ -78,4 +82,96 @@ fn ids_of_others_need_a_helper_that_knows_him() {
         refused.stderr.contains("/linux/uidMappings") || refused.stderr.contains("gidMap"),
         "{refused:?}"
     );
+}
+
+/// A user namespace with many ids and a mount namespace, held by a process that only waits.
+struct House(Child);
+
+impl House {
+    /// What its ids are outside.
+    const FIRST: u32 = 300_000;
+
+    fn new() -> Self {
+        // crun refuses to run beside the v2 hierarchy of a hybrid host
+        let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec unshare -U -m sleep 1000";
+        let sleeper = Command::new("unshare").args(["-m", "sh", "-c", script]).spawn().unwrap();
+        let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+        let pid = sleeper.id();
+        wait_until("it has namespaces of its own", || {
+            of(&pid.to_string()).is_some_and(|own| Some(own) != of("self"))
+        });
+        for map in ["uid_map", "gid_map"] {
+            fs::write(format!("/proc/{pid}/{map}"), format!("0 {} 65536", Self::FIRST)).unwrap();
+        }
+        Self(sleeper)
+    }
+
+    /// A runtime of its root's.
+    fn own(&self, runtime: Runtime) -> Runtime {
+        runtime.as_root_of(self.0.id(), Self::FIRST)
+    }
+
+    /// As its root.
+    fn sh(&self, script: &str, on: &Path) {
+        let pid = self.0.id().to_string();
+        let enter = ["-U", "-m", "-S", "0", "-G", "0", "-t", &pid, "--", "sh", "-ec", script, "sh"];
+        assert!(Command::new("nsenter").args(enter).arg(on).status().unwrap().success());
+    }
+
+    /// A bundle with a directory as /m, in which ids are a thousand higher.
+    fn bundle(source: &Path) -> Bundle {
+        let mut bundle = Bundle::new(&["busybox", "stat", "-c", "%u:%g", "/m/file"])
+            .with("/linux/resources", json!({}))
+            .adding("/mounts", mapped(source));
+        let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["type"] != "cgroup");
+        for path in [bundle.path().to_path_buf(), bundle.inside("")] {
+            chown(&path, Some(Self::FIRST), Some(Self::FIRST)).unwrap();
+            fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        bundle
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn mapped(source: &Path) -> Value {
+    let ids = json!([{"containerID": 0, "hostID": 1000, "size": 1000}]);
+    json!({"destination": "/m", "type": "bind", "source": source, "options": ["bind"],
+        "uidMappings": ids, "gidMappings": ids})
+}
+
+#[test]
+fn who_has_mounted_a_file_system_in_his_user_namespace_may_map_its_ids() {
+    let (house, dir) = (House::new(), tempfile::tempdir().unwrap());
+    chown(dir.path(), Some(House::FIRST), Some(House::FIRST)).unwrap();
+    let make = "mount -t tmpfs -o mode=755 tmpfs \"$1\"; touch \"$1/file\"; chown 5:6 \"$1/file\"";
+    house.sh(make, dir.path());
+    let bundle = House::bundle(dir.path());
+    let ours = house.own(Runtime::kickstage()).run(&bundle).ok();
+    assert_eq!(ours.stdout, "1005:1006\n");
+    let path = bundle.path().display().to_string();
+    let words = ["--cgroup-manager=disabled", "run", "--bundle", &path, &unique_id()];
+    let theirs = house.own(Runtime::of("/usr/bin/crun")).call(&words).ok();
+    assert_eq!(theirs.stdout, ours.stdout);
+}
+
+#[test]
+fn ids_of_a_file_system_that_is_the_hosts_are_not_his_to_map() {
+    let (house, dir) = (House::new(), tempfile::tempdir().unwrap());
+    fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    for refused in [
+        house.own(Runtime::kickstage()).run(&House::bundle(dir.path())),
+        runtime().run(&bundle(&["true"]).adding("/mounts", mapped(dir.path()))),
+    ] {
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.stderr.contains("(config key /mounts/"), "{refused:?}");
+        assert!(refused.stderr.contains("in his own user namespace"), "{refused:?}");
+    }
 }

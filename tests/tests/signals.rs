@@ -48,14 +48,20 @@ fn a_short_run_never_hangs_whenever_a_signal_comes() {
 }
 
 #[test]
-fn an_exec_never_hangs_whenever_a_signal_comes() {
+fn an_exec_that_gets_a_signal_at_any_time_ends_and_leaves_no_process() {
     let running = kickstage_tests::Running::sleeping();
     for moment in moments(100, || drop(running.exec(&[], &["true"]).ok())) {
-        let words = running.exec_words(&[], &["true"]);
+        // it has no other reason to end
+        let words = running.exec_words(&[], &["sleep", "1000"]);
         let child = running.runtime.bare(&words).spawn().unwrap();
         std::thread::sleep(moment);
         send(&child, libc::SIGTERM);
         let status = end_of(child);
-        assert!(matches!(status.code(), None | Some(0 | 143)), "{status}");
+        assert!(matches!(status.code(), None | Some(143)), "{status}");
+        let first = running.pid();
+        wait_until("only the first process is left", || {
+            let said = running.runtime.call(&["ps", "--format", "json", &running.id]);
+            said.stdout.trim() == format!("[{first}]")
+        });
     }
 }

@@ -18,11 +18,11 @@ fn make(wanted: &MappedTree) -> Result<Fd> {
         &wanted.source,
     )?;
     let depth = |recursive| if recursive { Depth::Recursive } else { Depth::One };
-    let tree = mount::clone_tree(source.borrow(), depth(wanted.recursive)).during_on(
-        Role::Master,
-        "clone the mount of",
-        &wanted.source,
-    )?;
+    let tree =
+        mount::clone_tree(source.borrow(), depth(wanted.recursive)).map_err(|errno: Errno| {
+            let error = Error::new(Role::Master, "clone the mount of").on(&wanted.source);
+            explain(error.errno(errno), wanted)
+        })?;
     let namespace = match &wanted.mapping {
         Mapping::Same => return Ok(tree),
         Mapping::Ranges(uids, gids) => kickstage_starter::mapped_namespace(uids, gids)?,
@@ -44,9 +44,20 @@ fn make(wanted: &MappedTree) -> Result<Fd> {
             libc::EINVAL => error.remedy(
                 "this kernel can't map the ids of that file system, or they are mapped already",
             ),
-            libc::EPERM => error.remedy("it takes CAP_SYS_ADMIN over the file system"),
-            _ => error,
+            _ => explain(error, wanted),
         }
     })?;
     Ok(tree)
+}
+
+/// To copy a mount takes power over the mount namespace, to map its ids power over the file system
+/// (mount_setattr(2)).
+fn explain(error: Error, wanted: &MappedTree) -> Error {
+    match error.errno {
+        Some(libc::EPERM) if wanted.mapping != Mapping::Same => error.remedy(
+            "it takes CAP_SYS_ADMIN over the file system; who is not root of the host has that of \
+             what he has mounted in his own user namespace",
+        ),
+        _ => error,
+    }
 }
