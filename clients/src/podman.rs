@@ -3,7 +3,6 @@
 //! Who runs the tests decides whether podman is rootless.
 
 use crate::cgroup_manager::CgroupManager;
-use crate::world::not_here;
 use crate::{image, program};
 use kickstage_tests::Ended;
 use kickstage_tests::bundle::unique_id;
@@ -74,18 +73,10 @@ impl Podman {
         self.0.rootless
     }
 
-    /// Whether its containers have cgroups of their own: a user's podman asks nobody but systemd for
-    /// them.
-    pub fn makes_cgroups(&self) -> bool {
+    /// Whether it says which cgroups are to be made: a user's podman without systemd leaves that to
+    /// the runtime.
+    pub fn names_cgroups(&self) -> bool {
         !self.0.rootless || self.0.manager == CgroupManager::Systemd
-    }
-
-    /// The same for a test that needs them; says so if there are none.
-    pub fn makes_cgroups_here(&self) -> bool {
-        if !self.makes_cgroups() {
-            not_here("a user's podman makes no cgroups but by systemd");
-        }
-        self.makes_cgroups()
     }
 
     /// Another program that reads the same configuration, like buildah.

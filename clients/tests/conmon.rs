@@ -103,14 +103,17 @@ fn conmon_holds_the_terminal_and_changes_its_size() {
 
 #[test]
 fn conmon_sees_that_a_container_has_run_out_of_memory() {
-    let bundle = Bundle::new(&["sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done"])
+    // systemd removes the cgroup with its last process, and what conmon reads there with it
+    let greedy = "sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'; exec sleep 1000";
+    let bundle = Bundle::new(&["sh", "-c", greedy])
         .with("/linux/resources", json!({ "memory": { "limit": 20 << 20, "swap": 20 << 20 } }));
     let conmon = Conmon::of(bundle);
     conmon.create(&[]);
     conmon.runtime("start", &[]).ok();
-    assert_eq!(conmon.exit_code(&conmon.id), "137");
     let oom = conmon.path("kept").join("oom");
     wait_until("conmon has written it down", || oom.exists());
+    conmon.runtime("kill", &["9"]).ok();
+    assert_eq!(conmon.exit_code(&conmon.id), "137");
 }
 
 #[test]
