@@ -84,8 +84,10 @@ impl Reused {
             // SAFETY: as fork(2); the child does nothing but wait to be killed.
             unsafe {
                 made = libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args));
-                while made == 0 {
-                    libc::pause();
+                if made == 0 {
+                    loop {
+                        libc::pause();
+                    }
                 }
             }
             made > 0
