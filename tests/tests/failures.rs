@@ -15,7 +15,7 @@ fn bad_input_is_one_clear_line_and_leaves_nothing() {
         ("unknown namespace", ok().adding("/linux/namespaces", json!({"type": "nope"})), "(config key /linux/namespaces/6/type)"),
         ("relative cwd", ok().with("/process/cwd", json!("tmp")), "/process/cwd"),
         ("missing rootfs", ok().with("/root/path", json!("nowhere")), "/root/path"),
-        ("unknown capability", ok().with("/process/capabilities/bounding", json!(["CAP_KILL", "CAP_NOPE"])), "CAP_NOPE (config key /process/capabilities/bounding/1)"),
+        ("unknown capability", ok().with("/process/capabilities/bounding", json!(["CAP_KILL", "CAP_NOPE"])), "(config key /process/capabilities/bounding/1)"),
         ("unknown rlimit", ok().with("/process/rlimits", json!([{"type": "RLIMIT_NOPE", "soft": 1, "hard": 1}])), "(config key /process/rlimits/0/type)"),
         ("unknown seccomp action", ok().with("/linux/seccomp", json!({"defaultAction": "NOPE"})), "(config key /linux/seccomp/defaultAction)"),
         ("unknown io class", ok().with("/process/ioPriority", json!({"class": "NOPE"})), "(config key /process/ioPriority/class)"),
