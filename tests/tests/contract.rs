@@ -271,3 +271,13 @@ fn events_tell_all_that_runc_tells() {
     let missing: Vec<_> = theirs.difference(&ours).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[test]
+fn no_container_is_an_empty_list_and_not_null() {
+    for (runtime, expected) in
+        [(Runtime::kickstage(), json!([])), (Runtime::of("runc"), Value::Null)]
+    {
+        let list = runtime.call(&["list", "--format", "json"]);
+        assert_eq!(list.ok().json(), expected);
+    }
+}
