@@ -27,4 +27,4 @@ pub use membership::Membership;
 pub use remove::remove;
 pub use settings::update;
 pub use split::split;
-pub use unit::tracked;
+pub use unit::{remove_untracked, tracked};

@@ -7,7 +7,7 @@ use crate::{settings, tree};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use kickstage_config::cgroup::{Group, Version};
+use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::Fd;
@@ -30,7 +30,7 @@ impl Created<'_> {
         for group in &self.plan.groups {
             let mut group = group.clone();
             let there = own.as_ref().and_then(|own| own.path(&group.controllers));
-            if unit.takes_processes && is_systemds(&group) {
+            if unit.takes_processes && is_systemds(group.version, &group.controllers) {
                 // it may be elsewhere than planned
                 group.path = path_of_unit(there)?;
             }
@@ -64,12 +64,19 @@ pub fn tracked(dirs: &[CgroupDir]) -> Result<Option<Fd>> {
     }
 }
 
+/// Removes those of an ended container's cgroups in which systemd does not look for the end of its
+/// unit. One that is gone before systemd has seen it empty leaves the unit there for ever.
+pub fn remove_untracked(dirs: &[CgroupDir]) -> Result<()> {
+    let untracked = dirs.iter().filter(|dir| !is_systemds(dir.version, &dir.controllers));
+    untracked.cloned().try_for_each(|dir| crate::remove(&[dir]))
+}
+
 /// What systemd's own hierarchy is called on v1.
 const SYSTEMDS: &str = "name=systemd";
 
 /// Whether the hierarchy is systemd's own.
-fn is_systemds(group: &Group) -> bool {
-    group.version == Version::V2 || group.controllers == SYSTEMDS
+fn is_systemds(version: Version, controllers: &str) -> bool {
+    version == Version::V2 || controllers == SYSTEMDS
 }
 
 fn path_of_unit(found: Option<&str>) -> Result<Text> {

@@ -29,6 +29,8 @@ pub struct Watch {
     pub private_pids: bool,
     /// Its cgroups.
     pub cgroups: Vec<CgroupDir>,
+    /// Whether they are those of a unit of systemd.
+    pub of_unit: bool,
     /// The file that holds its pid, which is removed at its end.
     pub pid_file: Option<Text>,
     /// The conversation with a process that has not been started yet.

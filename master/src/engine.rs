@@ -10,6 +10,7 @@ use crate::monitor::{AtRest, Keeper, Life, Progress, Streams, tell};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use kickstage_config::cgroup::UnitName;
 use kickstage_config::engine::Common;
 use kickstage_config::monitored::Monitored;
 use kickstage_config::plan::{Hook, Plan, Step, Supervision};
@@ -54,7 +55,7 @@ pub fn master(
 ) -> Result<Exit> {
     signal::block_all().during(Role::Master, "block signals")?;
     let process = process::pidfd(tree.pid).during(Role::Master, "open the container process")?;
-    let mut made = Made { process, cgroups: Vec::new(), path: None };
+    let mut made = Made { process, cgroups: Vec::new(), unit: None, path: None };
     match begin(common, assembly, tree, remote, &mut made) {
         Ok(mut life) => life.attend(at_rest),
         Err(error) => {
@@ -68,6 +69,7 @@ pub fn master(
 struct Made {
     process: Fd,
     cgroups: Vec<CgroupDir>,
+    unit: Option<UnitName>,
     path: Option<String>,
 }
 
@@ -76,6 +78,7 @@ impl Made {
         let _ = process::signal(self.process.borrow(), libc::SIGKILL);
         let _ = process::wait(self.process.borrow());
         let _ = kickstage_cgroups::kill_all(&self.cgroups);
+        let _ = self.unit.as_ref().map(kickstage_cgroups::stop_unit);
         let _ = kickstage_cgroups::remove(&self.cgroups);
         if let Some(path) = self.path {
             instance::remove(&path);
@@ -125,8 +128,9 @@ fn create(assembly: &Assembly, tree: &Tree, remote: &impl Remote, made: &mut Mad
     let plan = &assembly.plan;
     let mut cgroups = kickstage_cgroups::prepare(&plan.cgroup)?.create()?;
     made.cgroups = cgroups.dirs();
-    if plan.cgroup.unit.is_some() {
+    if let Some(unit) = &plan.cgroup.unit {
         made.cgroups = cgroups.start_unit(tree.pid)?;
+        made.unit = Some(unit.name.clone());
         cgroups.settle(tree.pid)?;
         made.cgroups = cgroups.dirs();
     } else {
@@ -194,6 +198,7 @@ fn watch(assembly: &Assembly, pid: i32, cgroups: &[CgroupDir]) -> Watch {
         process: -1,
         private_pids: assembly.starter.container.namespaces.flags.contains(clone::NEWPID as i32),
         cgroups: cgroups.to_vec(),
+        of_unit: plan.cgroup.unit.is_some(),
         pid_file: plan.pid_file.clone(),
         channel: None,
         poststart: plan.hooks.poststart.clone(),

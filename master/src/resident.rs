@@ -121,6 +121,7 @@ fn watch(
         process: child.pidfd.raw(),
         private_pids: flags.contains(clone::NEWPID as i32),
         cgroups: existing.cgroups.clone(),
+        of_unit: existing.unit.is_some(),
         pid_file: plan.pid_file.clone(),
         channel: (plan.goal == Goal::Created).then(|| made.channel.socket().raw()),
         poststart: plan.hooks.poststart.clone(),

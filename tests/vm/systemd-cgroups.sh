@@ -150,6 +150,18 @@ done
 config '.process.args = ["/bin/busybox", "true"]'
 run run --bundle "$box" short
 [ -z "$(systemctl list-units --all --no-legend '*-n.scope')" ] || fail "a unit of a short run is left"
+
+# the unit of a container that ends by itself ends as well, before anybody deletes the container
+config '.linux.cgroupsPath = "machine.slice:pre:ended"'
+run run --detach --bundle "$box" ended
+"$kickstage" wait ended >/dev/null
+tries=0
+until [ -z "$(systemctl list-units --all --no-legend 'pre-ended*')" ]; do
+    [ $((tries += 1)) -lt 100 ] || fail "the unit of an ended container is left"
+    sleep 0.1
+done
+[ -z "$(find /sys/fs/cgroup -name 'pre-ended*')" ] || fail "the cgroup of an ended container is left"
+"$kickstage" delete ended
 config '.linux.cgroupsPath = "/a/b"'
 "$kickstage" --systemd-cgroup run --bundle "$box" path </dev/null 2>"$box/log" && fail "a path as unit"
 grep -q "slice:prefix:name" "$box/log" || fail "a path as unit: $(cat "$box/log")"

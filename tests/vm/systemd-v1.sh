@@ -118,5 +118,15 @@ nothing_left 'pre-one*'
 config '.process.args = ["/bin/busybox", "true"] | .linux.resources = {} | .linux.cgroupsPath = ""'
 run run --bundle "$box" short
 nothing_left '*short*'
+config '.linux.cgroupsPath = "machine.slice:pre:ended"'
+run run --detach --bundle "$box" ended
+"$kickstage" wait ended >/dev/null
+tries=0
+until [ -z "$(systemctl list-units --all --no-legend 'pre-ended*')" ]; do
+    [ $((tries += 1)) -lt 100 ] || fail "the unit of an ended container is left"
+    sleep 0.1
+done
+"$kickstage" delete ended
+nothing_left '*ended*'
 [ -z "$(ls /run/kickstage)" ] || fail "state is left"
 echo "systemd's control groups on v1: ok"

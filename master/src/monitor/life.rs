@@ -38,6 +38,8 @@ pub struct Life<K> {
     pub(super) process: Fd,
     cgroups: Vec<CgroupDir>,
     private_pids: bool,
+    /// Whether its cgroups are those of a unit of systemd.
+    of_unit: bool,
     pid_file: Option<Text>,
     state_root: Text,
     report: Report,
@@ -100,6 +102,7 @@ impl<K: Keeper> Life<K> {
             buffer: Pages::new(ROOM),
             cgroups: watch.cgroups.clone(),
             private_pids: watch.private_pids,
+            of_unit: watch.of_unit,
             pid_file: watch.pid_file.clone(),
             state_root: watch.state_root.clone(),
             report: watch.report.clone(),
@@ -351,7 +354,12 @@ impl<K: Keeper> Life<K> {
         {
             warn(&error);
         }
-        match kickstage_cgroups::remove(&self.cgroups) {
+        let removed = if self.of_unit {
+            kickstage_cgroups::remove_untracked(&self.cgroups)
+        } else {
+            kickstage_cgroups::remove(&self.cgroups)
+        };
+        match removed {
             // not every directory may be written without privilege; delete does the rest
             Err(error) if self.keeper.is_last() => warn(&error),
             _ => {}
