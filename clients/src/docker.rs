@@ -114,7 +114,8 @@ impl Docker {
 
     /// A docker command line.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = program::limited(180, CLIENT);
+        // a build in an emulated machine takes minutes
+        let mut command = program::limited(600, CLIENT);
         command.arg("--host").arg(self.host()).args(args);
         // the builder that is part of the daemon; no configuration of the user's
         command.env("DOCKER_BUILDKIT", "0").env("DOCKER_CONFIG", self.dir.path());
