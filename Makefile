@@ -12,7 +12,7 @@ INSTALLED := $(PREFIX)/share/kickstage/installed
 # What --version tells.
 export KICKSTAGE_COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 ROLES   := stage1 stage2 master rpc hooks
-PROGRAMS := kickstage $(ROLES:%=kickstage-%)
+PROGRAMS := kickstage $(ROLES:%=kickstage-%) kickstage-wasm
 STATIC  := --release --target $(TARGET)
 
 DEBIAN_LIBDIR := /usr/lib/x86_64-linux-gnu
@@ -24,7 +24,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 	lib starter stage install uninstall dist test-package clean
 
 build: deps
-	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-tests
+	cargo build $(STATIC) -p kickstage-cli $(ROLES:%=-p kickstage-%) -p kickstage-wasm -p kickstage-tests
 
 # Debian packages: a linker for musl, libclang for bindgen, and for the tests a static busybox,
 # the peers, and tools.

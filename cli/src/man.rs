@@ -74,8 +74,7 @@ pub(crate) fn role(role: &Program) -> String {
     page += &description(role.description);
     page += ".PP\nCalled without arguments it tells all that it takes.\n";
     page += ".SH EXIT STATUS\n";
-    page += &item("0", "It went well.");
-    page += &item("1", "It failed. One line on stderr says why.");
+    page += &role.exits.iter().map(|(status, what)| item(status, what)).collect::<String>();
     page += &examples(std::iter::once(&role.example));
     let others = ROLES.iter().filter(|other| other.name != role.name);
     let others = others.map(|other| format!("{}(1)", other.name));

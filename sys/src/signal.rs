@@ -80,3 +80,31 @@ fn set(signal: i32, action: libc::sighandler_t) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const new, old, 8) })
         .map(drop)
 }
+
+/// Lets the first process of a pid namespace end by signals as every other does: the kernel sends
+/// it none that it has not asked for (pid_namespaces(7)). What others leave behind there is reaped.
+pub fn end_first_process_as_others() {
+    extern "C" fn end(signal: i32) {
+        crate::process::exit(128 + signal)
+    }
+    if crate::process::own_pid() != 1 {
+        return;
+    }
+    let ending = [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGALRM,
+        libc::SIGTERM,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+    ];
+    for signal in ending {
+        // SAFETY: the handler only calls _exit(2), which may be called at any moment.
+        unsafe { libc::signal(signal, end as extern "C" fn(i32) as libc::sighandler_t) };
+    }
+    // SAFETY: SIG_IGN runs no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+}
