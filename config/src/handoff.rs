@@ -38,6 +38,9 @@ pub struct Descriptors {
     pub timeline: Option<i32>,
     /// The program that becomes the monitor.
     pub monitor: Option<i32>,
+    /// A sealed copy of the handler that the process asks for.
+    #[serde(default)]
+    pub handler: Option<i32>,
 }
 
 /// Larger input is refused: config.json itself may not be larger either.
@@ -45,7 +48,7 @@ pub const LIMIT: usize = 16 << 20;
 
 const MAGIC: [u8; 4] = *b"KSTG";
 /// Rises with every change of the types that travel.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 const HEADER: usize = 8;
 
 /// The form of the body.

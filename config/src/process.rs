@@ -4,6 +4,7 @@ use crate::{Error, Role, Text, plan::Hook};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ffi::CStr;
 use kickstage_sys::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct ProcessSpec {
     /// The program and its arguments.
     pub args: Vec<Text>,
+    /// Who executes the program, if not the kernel.
+    #[serde(default)]
+    pub handler: Option<Handler>,
     /// No program: the process stays and reaps orphans until SIGINT or SIGTERM.
     #[serde(default)]
     pub empty: bool,
@@ -62,6 +66,23 @@ pub struct ProcessSpec {
     pub preserve_fds: u32,
     /// Hooks to run as the last thing before the program.
     pub start_container: Vec<Hook>,
+}
+
+/// A program of ours that is executed in the place of the container's, and told its path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Handler {
+    /// Runs a WebAssembly module.
+    Wasm,
+}
+
+impl Handler {
+    /// The program.
+    pub const fn program(self) -> &'static CStr {
+        match self {
+            Self::Wasm => c"kickstage-wasm",
+        }
+    }
 }
 
 /// A new terminal for the process.

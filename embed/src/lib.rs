@@ -1,6 +1,9 @@
 //! The stage image, inside whatever program links this.
 //!
-//! Needs no privilege. Gives private, sealed copies, ready to be executed; never executes one.
+//! Needs no privilege. Gives private, sealed copies, ready to be executed, of it and of the handlers
+//! beside it; never executes one.
+
+pub mod handler;
 
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::image::{self, Content};

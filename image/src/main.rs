@@ -77,6 +77,11 @@ fn run(task: &Task) -> Result<i32> {
         // ours until the end: never closed, never passed on
         core::mem::forget(inherit(raw, "the log file")?);
     }
+    let handler = task.descriptors().handler;
+    if let Some(raw) = handler {
+        // for the container process alone
+        core::mem::forget(inherit(raw, "the handler")?);
+    }
     Role::Master.mark("image runs");
     let console = match (task.descriptors().console_socket, task.console()) {
         (_, None) => Console::None,
@@ -84,9 +89,11 @@ fn run(task: &Task) -> Result<i32> {
         (None, Some(_)) => Console::Relay,
     };
     match task {
-        Task::Make(assembly) => kickstage_master::run(assembly, console, &[], |inherited| {
-            kickstage_stage2::run(assembly, inherited, &mut Crew::new(assembly))
-        }),
+        Task::Make(assembly) => {
+            kickstage_master::run(assembly, console, handler.as_slice(), |inherited| {
+                kickstage_stage2::run(assembly, inherited, &mut Crew::new(assembly))
+            })
+        }
         Task::Exec(exec) => kickstage_master::exec(exec, console, &[], |inherited, proc| {
             kickstage_stage2::exec::run(exec, inherited, proc)
         }),

@@ -12,6 +12,7 @@ use std::ptr::null;
 pub(crate) struct Programs {
     stage2: Fd,
     rpc: Fd,
+    handler: Option<Fd>,
     assembly: Fd,
 }
 
@@ -22,13 +23,19 @@ impl Programs {
         Ok(Self {
             stage2: sealed("kickstage-stage2")?,
             rpc: sealed("kickstage-rpc")?,
+            handler: assembly
+                .process
+                .handler
+                .map(|handler| sealed(&handler.program().to_string_lossy()))
+                .transpose()?,
             assembly: handoff::seal(assembly, Form::Json)?,
         })
     }
 
     /// What must stay open for them.
-    pub(crate) fn descriptors(&self) -> [i32; 3] {
-        [self.stage2.raw(), self.rpc.raw(), self.assembly.raw()]
+    pub(crate) fn descriptors(&self) -> Vec<i32> {
+        let all = [&self.stage2, &self.rpc, &self.assembly].into_iter().chain(&self.handler);
+        all.map(Fd::raw).collect()
     }
 
     /// In the container process. Returns only when it could not be executed.
@@ -45,6 +52,7 @@ impl Programs {
         if let Some(console) = &inherited.console_socket {
             descriptors.push(("--console-fd", console.raw()));
         }
+        descriptors.extend(self.handler.iter().map(|handler| ("--handler-fd", handler.raw())));
         descriptors.extend(inherited.trees.iter().map(|tree| ("--tree-fd", tree.raw())));
         let errno = execute(&self.stage2, &descriptors);
         eprintln!("kickstage-master: execute kickstage-stage2: {errno}");

@@ -4,7 +4,7 @@ mod host;
 mod unknown;
 
 use crate::text::invalid;
-use crate::{Bundle, Host, Request, bundle, cgroup, devices, hooks, host_work, landlock};
+use crate::{Bundle, Host, Request, bundle, cgroup, devices, handler, hooks, host_work, landlock};
 use crate::{mounts, namespaces, process, propagation, sysctl};
 use kickstage_config::{Assembly, Error, Result, Text};
 use oci_spec::runtime::Spec;
@@ -102,6 +102,7 @@ fn parts(spec: &Spec, request: &Request, host: &Host) -> Vec<Error> {
     note(hooks::decide(spec).map(drop));
     note(devices::decide(spec).map(drop));
     note(landlock::decide(spec).map(drop));
+    note(handler::decide(spec).map(drop));
     note(process::oom_score_adj(spec).map(drop));
     note(propagation::of_host(spec).map(drop));
     let around = process::Around {

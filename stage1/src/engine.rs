@@ -179,6 +179,9 @@ pub fn decide(common: &Common) -> Result<Assembly> {
     };
     let assembly = crate::prepare(&bundle, &request, &Host::read(request.rootless)?)?;
     refuse_host_work(&assembly.plan.host)?;
+    if assembly.process.handler.is_some() {
+        return Err(not_through_a_starter("/annotations"));
+    }
     Ok(assembly)
 }
 
@@ -191,10 +194,13 @@ fn refuse_host_work(work: &HostWork) -> Result<()> {
         work.rdt.as_ref().map(|_| "/linux/intelRdt"),
     ];
     match asked.into_iter().flatten().next() {
-        Some(pointer) => Err(invalid(pointer, "not through a C starter")
-            .remedy("make the container with kickstage create")),
+        Some(pointer) => Err(not_through_a_starter(pointer)),
         None => Ok(()),
     }
+}
+
+fn not_through_a_starter(pointer: &str) -> Error {
+    invalid(pointer, "not through a C starter").remedy("make the container with kickstage create")
 }
 
 /// What the process becomes; needs nothing of the host.

@@ -14,6 +14,7 @@ mod devices;
 mod embedded;
 pub mod engine;
 pub mod exec;
+mod handler;
 mod hooks;
 mod host_work;
 mod id_mapped;
@@ -242,6 +243,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
         judge,
     )?;
     service::pass(request, &mut process)?;
+    process.handler = handler::decide(spec)?.filter(|_| !process.empty);
     let cgroup = cgroup::plan(spec, &cgroup::Around::new(request, host))?;
     let mut work = host_work::decide(spec, request, &namespaces)?;
     let setup = setup::decide(bundle, request, &namespaces, &host.cgroups, &cgroup, &mut work)?;

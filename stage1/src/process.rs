@@ -67,6 +67,7 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<P
     }
     Ok(ProcessSpec {
         args: if around.empty || absent { Vec::new() } else { args(process)? },
+        handler: None,
         empty: around.empty,
         env: texts("/process/env", process.env().as_deref().unwrap_or_default())?,
         cwd: cwd(process)?,

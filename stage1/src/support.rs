@@ -5,7 +5,7 @@ mod document;
 mod table;
 
 pub use document::document;
-pub use table::ROWS;
+pub use table::{ANNOTATIONS, ROWS};
 
 use crate::text::invalid;
 use kickstage_config::Error;

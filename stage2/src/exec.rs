@@ -32,7 +32,7 @@ fn go(exec: &Exec, inherited: &mut Inherited, proc: Option<&Fd>) -> Result<Error
             .during(Role::Stage2, "set the CPUs")
             .map_err(|error| error.at("/process/execCPUAffinity/final"))?;
     }
-    let program = become_the_user(spec, &labels, &inherited.channel)?;
+    let program = become_the_user(spec, None, &labels, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
     if exec.waits() {
         // something is done from outside

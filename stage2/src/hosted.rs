@@ -73,7 +73,7 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Res
     let program = if spec.empty {
         None
     } else {
-        Some(program::Program::find(spec, home::environment(spec))?)
+        Some(program::Program::find(spec, home::environment(spec), None)?)
     };
     if let Some(master) = &place.master {
         *stderr = None;

@@ -119,7 +119,8 @@ fn prepare(
     if let Some(console) = spec.console {
         console::open(console, inherited.console_socket.take())?;
     }
-    let program = become_the_user(spec, &labels, &inherited.channel)?;
+    let handler = assembly.descriptors.handler;
+    let program = become_the_user(spec, handler, &labels, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
     inherited.channel.send(&Message::Ready)?;
     Ok(Ready { pid, program, labels })
@@ -129,6 +130,7 @@ fn prepare(
 /// the program, if there is to be one.
 fn become_the_user(
     spec: &ProcessSpec,
+    handler: Option<i32>,
     labels: &labels::Labels,
     master: &Channel,
 ) -> Result<Option<program::Program>> {
@@ -153,7 +155,7 @@ fn become_the_user(
     file::umask(spec.umask.unwrap_or(0o022));
     // who has no program can be created and not started
     let without = spec.empty || spec.args.is_empty();
-    if without { Ok(None) } else { program::Program::find(spec, env).map(Some) }
+    if without { Ok(None) } else { program::Program::find(spec, env, handler).map(Some) }
 }
 
 fn wait_for_start(inherited: &Inherited, gate: Option<&Gate>) -> Result<()> {

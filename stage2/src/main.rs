@@ -11,7 +11,7 @@ use kickstage_sys::Fd;
 use lexopt::prelude::{Long, ValueExt};
 
 const USAGE: &str = "usage: kickstage-stage2 --config-fd N --channel-fd N --rpc-fd N
-       [--gate-fd N --result-fd N] [--console-fd N] [--tree-fd N]...
+       [--gate-fd N --result-fd N] [--console-fd N] [--handler-fd N] [--tree-fd N]...
 Run by kickstage-master; --rpc-fd is an open kickstage-rpc.";
 
 fn main() {
@@ -28,13 +28,13 @@ fn main() {
     }
 }
 
-const NAMES: [&str; 6] =
-    ["config-fd", "channel-fd", "rpc-fd", "gate-fd", "result-fd", "console-fd"];
+const NAMES: [&str; 7] =
+    ["config-fd", "channel-fd", "rpc-fd", "gate-fd", "result-fd", "console-fd", "handler-fd"];
 
 /// One number for each of the names.
 /// And any number of trees.
-fn parse() -> std::result::Result<([Option<i32>; 6], Vec<i32>), lexopt::Error> {
-    let (mut numbers, mut trees) = ([None; 6], Vec::new());
+fn parse() -> std::result::Result<([Option<i32>; 7], Vec<i32>), lexopt::Error> {
+    let (mut numbers, mut trees) = ([None; 7], Vec::new());
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         let Long(name) = argument else { return Err(argument.unexpected()) };
@@ -52,12 +52,15 @@ fn parse() -> std::result::Result<([Option<i32>; 6], Vec<i32>), lexopt::Error> {
     Ok((numbers, trees))
 }
 
-fn run(numbers: [Option<i32>; 6], trees: &[i32]) -> Result<i32> {
-    let [config, channel, rpc, gate, result, console] = numbers;
+fn run(numbers: [Option<i32>; 7], trees: &[i32]) -> Result<i32> {
+    let [config, channel, rpc, gate, result, console, handler] = numbers;
     let take = |raw: Option<i32>, what: &str| {
         Fd::inherit(raw.unwrap_or(-1)).during_on(Role::Stage2, "take over the descriptor of", what)
     };
-    let assembly: Assembly = handoff::open(config.unwrap_or(-1))?;
+    let mut assembly: Assembly = handoff::open(config.unwrap_or(-1))?;
+    if handler.is_some() {
+        assembly.descriptors.handler = Some(take(handler, "the handler")?.into_raw());
+    }
     let rpc = take(rpc, "kickstage-rpc")?;
     let gate = gate
         .map(|_| Ok(GateFds { gate: take(gate, "the gate")?, result: take(result, "the result")? }))

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ffi::c_char;
 use core::ptr::null;
-use kickstage_config::process::ProcessSpec;
+use kickstage_config::process::{Handler, ProcessSpec};
 use kickstage_config::{Error, Result, Role, Text};
 use kickstage_sys::{Errno, FdRef, file, process};
 
@@ -15,27 +15,31 @@ pub(crate) struct Program {
     env: Vec<Text>,
     /// Whether the exec changes to an SELinux label.
     labelled: bool,
+    /// Who executes it, if not the kernel, and the descriptor of that program.
+    handler: Option<(Handler, FdRef<'static>)>,
 }
 
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 impl Program {
     /// Looks for the program as the user, in the container, so that a mistake is told by
-    /// `create` and not later.
-    pub(crate) fn find(spec: &ProcessSpec, env: Vec<Text>) -> Result<Self> {
+    /// `create` and not later. `handler` is the number that an open handler has.
+    pub(crate) fn find(spec: &ProcessSpec, env: Vec<Text>, handler: Option<i32>) -> Result<Self> {
         let name = spec.args.first().ok_or_else(|| {
             Error::new(Role::Stage2, "find the program")
                 .because("there are no arguments")
                 .at("/process/args")
         })?;
         let path = if name.to_bytes().contains(&b'/') {
-            executable(name).map_err(|errno| not_found(name, errno))?;
+            usable(name, spec.handler).map_err(|errno| not_found(name, errno))?;
             name.clone()
         } else {
-            search(name, &env)?
+            search(name, &env, spec.handler)?
         };
         let labelled = spec.selinux_label.is_some();
-        Ok(Self { path, args: spec.args.clone(), env, labelled })
+        // a number that is not open makes the exec fail
+        let handler = spec.handler.map(|kind| (kind, FdRef::of_raw(handler.unwrap_or(-1))));
+        Ok(Self { path, args: spec.args.clone(), env, labelled, handler })
     }
 
     /// Becomes the program. Returns only the reason why not.
@@ -43,9 +47,23 @@ impl Program {
         let list = |texts: &[Text]| -> Vec<*const c_char> {
             texts.iter().map(|text| text.as_ptr()).chain([null()]).collect()
         };
-        let (args, env) = (list(&self.args), list(&self.env));
-        // SAFETY: both lists point to NUL-terminated strings and end with a null.
-        let errno = unsafe { process::exec_path(&self.path, &args, &env) };
+        let (mut args, env) = (list(&self.args), list(&self.env));
+        let Some((kind, handler)) = self.handler else {
+            // SAFETY: both lists point to NUL-terminated strings and end with a null.
+            let errno = unsafe { process::exec_path(&self.path, &args, &env) };
+            return self.not_executed(errno);
+        };
+        // as the kernel calls an interpreter: its own name, the path, the other arguments
+        args[0] = self.path.as_ptr();
+        args.insert(0, kind.program().as_ptr());
+        // SAFETY: as above.
+        let errno = unsafe { process::exec(handler, &args, &env) };
+        Error::new(Role::Stage2, "exec").on(kind.program().to_string_lossy()).errno(errno).remedy(
+            "the seccomp filter has to allow execveat, and the handler is part of the package",
+        )
+    }
+
+    fn not_executed(&self, errno: Errno) -> Error {
         let error =
             Error::new(Role::Stage2, "exec").on(&self.path).errno(errno).at("/process/args");
         match errno.0 {
@@ -60,14 +78,14 @@ impl Program {
     }
 }
 
-fn search(name: &Text, env: &[Text]) -> Result<Text> {
+fn search(name: &Text, env: &[Text], handler: Option<Handler>) -> Result<Text> {
     let path = env.iter().find_map(|entry| entry.as_str().strip_prefix("PATH="));
     let mut denied = false;
     for directory in path.unwrap_or(DEFAULT_PATH).split(':') {
         let directory = if directory.is_empty() { "." } else { directory };
         let candidate =
             Text::new(format!("{directory}/{name}")).expect("made of Texts, which have no NUL");
-        match executable(&candidate) {
+        match usable(&candidate, handler) {
             Ok(()) => return Ok(candidate),
             Err(Errno(libc::EACCES)) => denied = true,
             Err(_) => {}
@@ -88,8 +106,12 @@ fn not_found(name: &Text, errno: Errno) -> Error {
     }
 }
 
-fn executable(path: &Text) -> kickstage_sys::Result<()> {
-    file::may_execute(FdRef::CWD, path)
+/// A handler reads what it executes, and nobody makes a module executable.
+fn usable(path: &Text, handler: Option<Handler>) -> kickstage_sys::Result<()> {
+    match handler {
+        None => file::may_execute(FdRef::CWD, path),
+        Some(_) => file::may_read(FdRef::CWD, path),
+    }
 }
 
 /// Enters the working directory and makes sure that it is the container's: a path like

@@ -217,7 +217,16 @@ pub fn read_link(dir: FdRef<'_>, name: &CStr) -> Result<Vec<u8>> {
 /// Whether we may execute the regular file at a path, by our effective ids (faccessat2(2),
 /// Linux 5.8); a directory is `EACCES`.
 pub fn may_execute(dir: FdRef<'_>, path: &CStr) -> Result<()> {
-    let (mode, flags) = (libc::X_OK, libc::AT_EACCESS);
+    may(dir, path, libc::X_OK)
+}
+
+/// Whether we may read it: the same in all else.
+pub fn may_read(dir: FdRef<'_>, path: &CStr) -> Result<()> {
+    may(dir, path, libc::R_OK)
+}
+
+fn may(dir: FdRef<'_>, path: &CStr, mode: i32) -> Result<()> {
+    let flags = libc::AT_EACCESS;
     // SAFETY: the path is NUL-terminated.
     check(unsafe { libc::syscall(libc::SYS_faccessat2, dir.raw(), path.as_ptr(), mode, flags) })?;
     if stat::stat_at(dir, path, 0)?.is_dir() { Err(Errno(libc::EACCES)) } else { Ok(()) }

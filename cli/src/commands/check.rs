@@ -6,6 +6,7 @@ use super::{Layout, json, print};
 use crate::arguments::Parsed;
 use crate::global::Global;
 use kickstage_config::Result;
+use kickstage_embed::handler;
 use kickstage_stage1::{Finding, Severity};
 use kickstage_sys::process;
 use serde_json::{Value, json};
@@ -23,6 +24,9 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
         let refused = kickstage_master::mapped_tree(tree).err();
         findings.extend(refused.map(Finding::error));
     }
+    let handlers = decided.iter().filter_map(|assembly| assembly.process.handler);
+    findings
+        .extend(handlers.filter_map(|handler| handler::find(handler).err()).map(Finding::error));
     if parsed.is_on("json") {
         let list: Vec<Value> = findings.iter().map(object).collect();
         print(&json(&list, Layout::Indented(b"  "))?)?;

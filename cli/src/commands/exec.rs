@@ -79,7 +79,7 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
             console_socket: console.as_ref().map(Fd::raw),
             pidfd_socket: pidfd.as_ref().map(Fd::raw),
             timeline: timeline.descriptor(),
-            monitor: None,
+            ..Descriptors::default()
         },
     };
     let handoff = handoff::seal(&Task::Exec(Box::new(exec)), Form::Compact)?;

@@ -5,7 +5,10 @@ use super::{Layout, json, print};
 use crate::arguments::Parsed;
 use crate::global::Global;
 use kickstage_config::Result;
+use kickstage_config::process::Handler;
+use kickstage_embed::handler;
 use kickstage_stage1::seccomp::words;
+use kickstage_stage1::support::ANNOTATIONS;
 use kickstage_stage1::{NAMESPACES, hook_moments, memory_flags, memory_modes, mount_options};
 use serde_json::{Value, json};
 
@@ -49,12 +52,18 @@ fn features() -> Value {
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },
         },
-        "annotations": {
-            "io.kickstage.version": OWN,
-            "io.kickstage.commit": COMMIT,
-        },
-        "potentiallyUnsafeConfigAnnotations": [],
+        "annotations": annotations(),
+        "potentiallyUnsafeConfigAnnotations": ANNOTATIONS.iter().map(|(name, _)| name).collect::<Vec<_>>(),
     })
+}
+
+/// What there is no field for; a handler only if it is installed.
+fn annotations() -> Value {
+    let mut all = json!({"io.kickstage.version": OWN, "io.kickstage.commit": COMMIT});
+    if handler::find(Handler::Wasm).is_ok() {
+        all["io.kickstage.handlers"] = "wasm".into();
+    }
+    all
 }
 
 /// By number.

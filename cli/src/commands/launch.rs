@@ -281,6 +281,7 @@ fn launch(
         pidfd_socket: pidfd.as_ref().map(Fd::raw),
         timeline: global.timeline.descriptor(),
         monitor: monitor.as_ref().map(Fd::raw),
+        handler: None,
     };
     let mut assembly = kickstage_stage1::prepare(bundle, &request, &Host::read(request.rootless)?)?;
     if supervision == Supervision::Foreground && console.is_none() {
@@ -290,13 +291,15 @@ fn launch(
         global.report.line(Level::Warning, &warning.to_string());
     }
     Role::Stage1.mark("plan made");
+    let handler = assembly.process.handler.map(kickstage_embed::handler::sealed).transpose()?;
+    assembly.descriptors.handler = handler.as_ref().map(Fd::raw);
     let handoff = handoff::seal(&Task::Make(Box::new(assembly)), Form::Compact)?;
     let program = kickstage_embed::sealed_from_program()?;
     Role::Cli.mark("image sealed");
     let log = global.report.log_fd.map(FdRef::of_raw);
-    let [console, pidfd, monitor] =
-        [&console, &pidfd, &monitor].map(|fd| fd.as_ref().map(Fd::borrow));
-    let kept = [Some(handoff.borrow()), console, pidfd, log, monitor];
+    let [console, pidfd, monitor, handler] =
+        [&console, &pidfd, &monitor, &handler].map(|fd| fd.as_ref().map(Fd::borrow));
+    let kept = [Some(handoff.borrow()), console, pidfd, log, monitor, handler];
     global.timeline.around(|| execute(&program, &handoff, &kept))
 }
 

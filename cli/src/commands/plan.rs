@@ -216,6 +216,9 @@ fn become_program(text: &mut Lines, process: &ProcessSpec) {
     if process.empty {
         return text.line("stay", "without a program, reaping orphans", "");
     }
+    if let Some(handler) = process.handler {
+        text.line("handler", &handler.program().to_string_lossy(), "/annotations");
+    }
     text.line("execute", &format!("{} in {}", args.join(" "), process.cwd), "/process/args");
 }
 

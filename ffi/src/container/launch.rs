@@ -31,14 +31,17 @@ pub(super) fn create(asked: &Create) -> Result<()> {
         descriptors: Descriptors { console_socket: asked.console_socket, ..Descriptors::default() },
         ..Request::new(id, root, Goal::Created, Supervision::Foreign)
     };
-    let assembly = kickstage_stage1::prepare(&bundle, &request, &Host::read(request.rootless)?)?;
+    let mut assembly =
+        kickstage_stage1::prepare(&bundle, &request, &Host::read(request.rootless)?)?;
     if assembly.process.console.is_some() && asked.console_socket.is_none() {
         return Err(Error::new(Role::Cli, "set the terminal up")
             .because("console_socket is negative")
             .at("/process/terminal"));
     }
+    let handler = assembly.process.handler.map(kickstage_embed::handler::sealed).transpose()?;
+    assembly.descriptors.handler = handler.as_ref().map(Fd::raw);
+    let kept = asked.console_socket.into_iter().chain(assembly.descriptors.handler).collect();
     let task = Task::Make(Box::new(assembly));
-    let kept = asked.console_socket.into_iter().collect();
     match log.told(run(&task, asked.stdio, Some(&asked.bundle), kept, &log)?)? {
         0 => Ok(()),
         status => Err(Error::new(Role::Cli, "execute the stage image")

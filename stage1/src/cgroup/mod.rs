@@ -4,7 +4,7 @@
 mod devices;
 mod facts;
 mod resources;
-mod systemd;
+pub(crate) mod systemd;
 mod view;
 
 pub use facts::{CgroupHost, Hierarchy, Layout};

@@ -1,6 +1,6 @@
 //! systemd as the maker of cgroups: which unit, where it is, what is asked of it.
 
-mod annotations;
+pub(crate) mod annotations;
 mod properties;
 
 pub use properties::of_settings;

@@ -1,6 +1,6 @@
 //! docs/SUPPORT.md, out of the tables.
 
-use super::{ROWS, Row, Support};
+use super::{ANNOTATIONS, ROWS, Row, Support};
 use crate::mount_options::mount_options;
 use crate::seccomp::words;
 use std::fmt::Write as _;
@@ -13,14 +13,6 @@ its effect or the container is not made: the error names it by its JSON pointer.
 become warnings with `--compat`: without them the container is confined as much as others here.
 ";
 
-const ANNOTATIONS: &str = "\
-## Annotations of our own
-
-| annotation | what it does |
-|---|---|
-| `io.kickstage.landlock` | restricts the program's rights to files, ports and signals, see [LANDLOCK.md](LANDLOCK.md) |
-";
-
 /// The whole text.
 pub fn document() -> String {
     let mut text = String::from(HEAD);
@@ -29,7 +21,12 @@ pub fn document() -> String {
         let _ = writeln!(text, "| `{}` | {} | {} |", row.pointer, support(row), row.note);
     }
     text.push('\n');
-    text.push_str(ANNOTATIONS);
+    text.push_str("## Annotations\n\n| annotation | what it does |\n|---|---|\n");
+    for (name, note) in ANNOTATIONS {
+        // one that ends so is the beginning of many
+        let rest = if name.ends_with('.') { "…" } else { "" };
+        let _ = writeln!(text, "| `{name}{rest}` | {note} |");
+    }
     text.push_str("\n## Mount options\n\n");
     list(&mut text, mount_options());
     text.push_str("\nWhat is not in this list is handed to the file system.\n\n## Seccomp\n\n");

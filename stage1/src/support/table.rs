@@ -1,6 +1,8 @@
 //! Every property of config.json (runtime-spec 1.3: config.md, config-linux.md).
 
 use super::{Row, Support};
+use crate::cgroup::systemd::annotations;
+use crate::{handler, landlock};
 use Support::{Enforced, OnV1, OnV2, Refused};
 
 const fn row(pointer: &'static str, note: &'static str) -> Row {
@@ -18,6 +20,23 @@ const fn only(support: Support, pointer: &'static str, note: &'static str) -> Ro
 const fn harmless(row: Row) -> Row {
     Row { harmless: true, ..row }
 }
+
+/// Those that have an effect.
+pub static ANNOTATIONS: &[(&str, &str)] = &[
+    (
+        landlock::ANNOTATION,
+        "restricts the program's rights to files, ports and signals, see [LANDLOCK.md](LANDLOCK.md)",
+    ),
+    (
+        handler::ANNOTATION,
+        "`wasm`: the program is a WebAssembly module; `wasm-smart`: it is one if its name ends in \
+         `.wasm`; others are refused, see [WASM.md](WASM.md)",
+    ),
+    (handler::VARIANT, "`compat`, `compat-smart`: the same, where no `run.oci.handler` is given"),
+    (handler::CONTAINER_TYPES[0], "`sandbox`: the container that holds a pod has no handler"),
+    (handler::CONTAINER_TYPES[1], "the same"),
+    (annotations::PREFIX, "properties of the unit, where systemd makes the cgroups"),
+];
 
 /// In the order of the specification.
 pub static ROWS: &[Row] = &[

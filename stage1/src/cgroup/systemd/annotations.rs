@@ -6,7 +6,8 @@ use kickstage_config::Result;
 use kickstage_config::cgroup::{Property, Value};
 use oci_spec::runtime::Spec;
 
-const PREFIX: &str = "org.systemd.property.";
+/// How they begin.
+pub(crate) const PREFIX: &str = "org.systemd.property.";
 
 /// Reads them, in the order of their names.
 pub(super) fn read(spec: &Spec) -> Result<Vec<Property>> {
