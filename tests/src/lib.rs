@@ -9,6 +9,7 @@ pub mod passed;
 pub mod running;
 pub mod runtime;
 pub mod saved;
+pub mod wasm;
 pub mod world;
 
 pub use bundle::Bundle;

@@ -1,0 +1,24 @@
+//! WebAssembly modules to run.
+
+use crate::Bundle;
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// tests/fixtures/wasm/box.c, compiled.
+pub static BOX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/box.wasm"));
+
+/// A bundle whose program is that module, asked for as clients of crun do it.
+pub fn bundle(words: &[&str]) -> Bundle {
+    let bundle = Bundle::new(&[&["/box.wasm"], words].concat())
+        .with("/annotations", json!({"run.oci.handler": "wasm"}));
+    put(&bundle, "box.wasm", BOX);
+    bundle
+}
+
+/// Puts a module into a bundle's root, as compilers leave one: nobody may execute it.
+pub fn put(bundle: &Bundle, path: &str, bytes: &[u8]) {
+    let path = bundle.inside(path);
+    fs::write(&path, bytes).expect("writable");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("it is ours");
+}
