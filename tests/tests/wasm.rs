@@ -150,7 +150,9 @@ fn a_volume_is_used_as_the_containers_user() {
 fn a_large_directory_is_listed_whole() {
     let dir = shared();
     let names: Vec<String> = (0..700).map(|number| format!("name-of-a-file-{number:04}")).collect();
-    names.iter().for_each(|name| fs::write(dir.path().join(name), "").unwrap());
+    for name in &names {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
     let listed = run(&mounted(bundle(&["list", "/volume"]), &dir, &["rbind"])).ok().stdout;
     let listed: Vec<&str> = listed.lines().collect();
     assert_eq!(listed[..3], ["./", "../", "file"]);
