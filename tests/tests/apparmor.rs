@@ -109,6 +109,10 @@ fn cve_2025_52881_2025_65105_and_2025_62596_a_label_applies_whoever_covers_the_c
     let runtime = Runtime::kickstage();
     let bundle = Bundle::new(&["sleep", "100"])
         .below(shared.path())
+        // a procfs of its own would lie above what others cover it with
+        .without_mount("/proc")
+        .with("/linux/maskedPaths", json!([]))
+        .with("/linux/readonlyPaths", json!([]))
         .with("/process/apparmorProfile", json!(NAME))
         .with("/linux/rootfsPropagation", json!("rslave"));
     let path = bundle.path().display().to_string();
