@@ -41,7 +41,13 @@ fn left(podman: &Podman, ids: &BTreeSet<String>) -> Vec<String> {
         directories_below(Path::new(root), &mut paths);
     }
     let mut lines: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    lines.extend(fs::read_to_string("/proc/self/mountinfo").unwrap().lines().map(String::from));
+    let mounts = if podman.rootless() {
+        // a user's are in a namespace that podman keeps
+        podman.says(&["unshare", "cat", "/proc/self/mountinfo"])
+    } else {
+        fs::read_to_string("/proc/self/mountinfo").unwrap()
+    };
+    lines.extend(mounts.lines().map(String::from));
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         lines.push(String::from_utf8_lossy(&words).replace('\0', " "));

@@ -1,7 +1,7 @@
 //! munged, slurmctld and slurmd.
 
 use super::{Engine, conf};
-use crate::world::wait_until;
+use crate::world::{is_v2, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, Permissions};
@@ -91,11 +91,18 @@ fn spawn(dir: &Path, name: &str, words: &[&str]) -> Child {
     command.spawn().unwrap_or_else(|error| panic!("{name}: {error}: make test-clients installs it"))
 }
 
+/// The unit that slurmd has systemd make on cgroup v2.
+fn scope(node: &str) -> String {
+    format!("{node}_slurmstepd.scope")
+}
+
 /// All cgroups of the node, each before the one that it is in.
 pub(super) fn cgroups(node: &str) -> Vec<PathBuf> {
     let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    // in version 2 they are a unit's
+    let names = [format!("slurm_{node}"), scope(node)];
     let mut found: Vec<PathBuf> = hierarchies
-        .map(|entry| entry.path().join(format!("slurm_{node}")))
+        .flat_map(|entry| names.each_ref().map(|name| entry.path().join(name)))
         .filter(|path| path.is_dir())
         .collect();
     let mut seen = 0;
@@ -114,6 +121,10 @@ impl Drop for Daemons {
             let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
             let _ = kill(pid, Signal::SIGTERM);
             let _ = child.wait();
+        }
+        if is_v2() {
+            // a process of Slurm's holds it
+            let _ = Command::new("systemctl").args(["stop", &scope(&self.node)]).status();
         }
         for own in cgroups(&self.node) {
             // slurmd leaves them
