@@ -12,12 +12,18 @@ pub fn assert_nothing_left(runtime: &Runtime, id: &str) {
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().contains(id))
+        .filter(|entry| tells_of(id, &entry.file_name().to_string_lossy()))
         .collect();
     assert!(states.is_empty(), "state is left: {states:?}");
     assert_eq!(cgroups_of(id, Path::new("/sys/fs/cgroup")), Vec::<PathBuf>::new(), "are left");
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs is mounted");
-    assert!(!mounts.contains(id), "a mount is left");
+    assert!(!tells_of(id, &mounts), "a mount is left");
+}
+
+/// Whether a text has the name, and not only one that goes on with more digits.
+fn tells_of(id: &str, text: &str) -> bool {
+    let mut places = text.match_indices(id);
+    places.any(|(at, _)| !text[at + id.len()..].starts_with(|next: char| next.is_ascii_digit()))
 }
 
 /// All cgroups below a directory whose names tell of a container.
@@ -28,7 +34,7 @@ fn cgroups_of(id: &str, below: &Path) -> Vec<PathBuf> {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        if entry.file_name().to_string_lossy().contains(id) {
+        if tells_of(id, &entry.file_name().to_string_lossy()) {
             found.push(entry.path());
         }
         found.extend(cgroups_of(id, &entry.path()));
