@@ -5,6 +5,8 @@ use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::{assert_nothing_left, is_alive, wait_until};
 use kickstage_tests::{Bundle, Running, Runtime};
 use std::fs;
+use std::io::{PipeReader, Read};
+use std::os::fd::AsRawFd;
 use std::process::Child;
 use std::time::Duration;
 
@@ -28,6 +30,20 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
+/// Whether the other end of a pipe is closed everywhere.
+fn nobody_holds(pipe: &mut PipeReader) -> bool {
+    // SAFETY: changes only how this end is read.
+    unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+    let mut said = [0; 4096];
+    loop {
+        match pipe.read(&mut said) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
 /// Each way to make a container.
 fn making<'a>(path: &'a str, id: &'a str) -> [Vec<&'a str>; 4] {
     [
@@ -46,13 +62,15 @@ fn a_master_that_is_killed_at_any_time_leaves_what_delete_clears() {
     for moment in moments_of_run(&runtime) {
         for way in 0..4 {
             let id = unique_id();
-            let child = runtime.bare(&making(&path, &id)[way]).spawn().unwrap();
+            let (mut stderr, theirs) = std::io::pipe().unwrap();
+            let child = runtime.bare(&making(&path, &id)[way]).stderr(theirs).spawn().unwrap();
             std::thread::sleep(moment);
             kill(child);
-            // a monitor that has just been made may still be at work
-            wait_until("it can be deleted", || {
+            // a monitor that has just been made may still be at work, or not even have begun
+            wait_until("it can be deleted, and nobody is left to make it", || {
                 runtime.call(&["delete", "--force", &id]).code == 0
                     && !runtime.root().join(&id).exists()
+                    && nobody_holds(&mut stderr)
             });
             assert_deletable(&runtime, &id);
         }
