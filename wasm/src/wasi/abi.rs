@@ -1,5 +1,8 @@
 //! Numbers of the interface.
 
+use super::Errno;
+use rustix::fs::OFlags;
+
 /// `filetype`.
 pub(super) mod filetype {
     pub(in crate::wasi) const UNKNOWN: u8 = 0;
@@ -21,6 +24,8 @@ pub(super) mod rights {
     pub(in crate::wasi) const FD_READDIR: u64 = 1 << 14;
     pub(in crate::wasi) const FD_FILESTAT_SET_SIZE: u64 = 1 << 22;
     pub(in crate::wasi) const SOCK_ACCEPT: u64 = 1 << 29;
+    /// What a file that is only read lacks.
+    pub(in crate::wasi) const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;
     /// Every function of the interface.
     pub(in crate::wasi) const ALL: u64 = (1 << 30) - 1;
     /// Those that take a path below a directory, and the listing of it.
@@ -41,17 +46,32 @@ pub(super) mod oflags {
     pub(in crate::wasi) const TRUNC: u32 = 1 << 3;
 }
 
+/// Those, and what the kernel calls them.
+pub(super) const OFLAGS: [(u32, OFlags); 4] = [
+    (oflags::CREAT, OFlags::CREATE),
+    (oflags::DIRECTORY, OFlags::DIRECTORY),
+    (oflags::EXCL, OFlags::EXCL),
+    (oflags::TRUNC, OFlags::TRUNC),
+];
+
 /// `fdflags`, and what the kernel calls them.
-pub(super) const FDFLAGS: [(u32, rustix::fs::OFlags); 5] = {
-    use rustix::fs::OFlags;
-    [
-        (1, OFlags::APPEND),
-        (1 << 1, OFlags::DSYNC),
-        (1 << 2, OFlags::NONBLOCK),
-        (1 << 3, OFlags::RSYNC),
-        (1 << 4, OFlags::SYNC),
-    ]
-};
+pub(super) const FDFLAGS: [(u32, OFlags); 5] = [
+    (1, OFlags::APPEND),
+    (1 << 1, OFlags::DSYNC),
+    (1 << 2, OFlags::NONBLOCK),
+    (1 << 3, OFlags::RSYNC),
+    (1 << 4, OFlags::SYNC),
+];
+
+/// Flags of one of these tables as open(2) takes them; others are refused.
+pub(super) fn kernel_flags(table: &[(u32, OFlags)], flags: u32) -> Result<OFlags, Errno> {
+    let known = table.iter().fold(0, |all, (flag, _)| all | flag);
+    if flags & !known != 0 {
+        return Err(Errno::INVAL);
+    }
+    let set = table.iter().filter(|(flag, _)| flags & flag != 0);
+    Ok(set.fold(OFlags::empty(), |all, (_, flag)| all | *flag))
+}
 
 /// `lookupflags`.
 pub(super) const SYMLINK_FOLLOW: u32 = 1;

@@ -1,6 +1,6 @@
 //! Functions of open files.
 
-use super::abi::{FDFLAGS, filetype, rights};
+use super::abi::{FDFLAGS, filetype, kernel_flags, rights};
 use super::clocks::{nanos, timespec};
 use super::table::Open;
 use super::{Done, Errno, Guest, Wasi};
@@ -234,9 +234,8 @@ fn seekable(open: &Open) -> Seeks {
 /// What can be done with a file; C libraries know a terminal by that it can't seek, as no other
 /// device is known to, and how a file was opened by what is missing.
 fn rights_of(kind: u8, kernel: OFlags, seeks: Seeks) -> (u64, u64) {
-    const WRITING: u64 = rights::FD_WRITE | rights::FD_ALLOCATE | rights::FD_FILESTAT_SET_SIZE;
     let missing = match kernel & OFlags::RWMODE {
-        OFlags::RDONLY => WRITING,
+        OFlags::RDONLY => rights::WRITING,
         OFlags::WRONLY => rights::FD_READ,
         _ => 0,
     };
@@ -254,23 +253,13 @@ fn rights_of(kind: u8, kernel: OFlags, seeks: Seeks) -> (u64, u64) {
 pub(super) fn fd_fdstat_set_flags(wasi: &Wasi, _: &mut Guest<'_>, fd: u32, flags: u32) -> Done {
     let open = wasi.table.get(fd)?;
     let kernel = fs::fcntl_getfl(open)?;
-    let wanted = kernel_flags(flags)?;
+    let wanted = kernel_flags(&FDFLAGS, flags)?;
     let changing = OFlags::APPEND | OFlags::NONBLOCK;
     let all = FDFLAGS.iter().fold(OFlags::empty(), |all, (_, flag)| all | *flag);
     if (kernel ^ wanted) & all & !changing != OFlags::empty() {
         return Err(Errno::NOTSUP);
     }
     Ok(fs::fcntl_setfl(open, kernel & !changing | wanted & changing)?)
-}
-
-/// `fdflags` as open(2) takes them.
-pub(super) fn kernel_flags(flags: u32) -> Result<OFlags, Errno> {
-    let known = FDFLAGS.iter().fold(0, |all, (flag, _)| all | flag);
-    if flags & !known != 0 {
-        return Err(Errno::INVAL);
-    }
-    let set = FDFLAGS.iter().filter(|(flag, _)| flags & flag != 0);
-    Ok(set.fold(OFlags::empty(), |all, (_, flag)| all | *flag))
 }
 
 /// `fd_fdstat_set_rights`: what a file can do is the kernel's to say; nobody gives up a part.

@@ -1,7 +1,7 @@
 //! Functions of paths below an open directory.
 
-use super::abi::{SYMLINK_FOLLOW, oflags, rights};
-use super::files::{kernel_flags, put_filestat, times};
+use super::abi::{FDFLAGS, OFLAGS, SYMLINK_FOLLOW, kernel_flags, oflags, rights};
+use super::files::{put_filestat, times};
 use super::resolve::{Last, handle, open, parent};
 use super::table::Open;
 use super::{Done, Errno, Guest, Wasi};
@@ -27,7 +27,7 @@ pub(super) fn path_open(
     out: u32,
 ) -> Done {
     // a terminal that is opened is not ours for that
-    let flags = access(how, wanted)? | kernel_flags(flags)? | OFlags::NOCTTY;
+    let flags = access(how, wanted)? | kernel_flags(&FDFLAGS, flags)? | OFlags::NOCTTY;
     // the container's umask takes away from it
     let mode = if how & oflags::CREAT == 0 { Mode::empty() } else { Mode::from_raw_mode(0o666) };
     let directory = wasi.table.get(fd)?;
@@ -37,21 +37,9 @@ pub(super) fn path_open(
 
 /// The interface asks for rights where open(2) asks for an access mode.
 fn access(how: u32, wanted: u64) -> Result<OFlags, Errno> {
-    const WRITING: u64 = rights::FD_WRITE | rights::FD_ALLOCATE | rights::FD_FILESTAT_SET_SIZE;
-    const HOW: [(u32, OFlags); 4] = [
-        (oflags::CREAT, OFlags::CREATE),
-        (oflags::DIRECTORY, OFlags::DIRECTORY),
-        (oflags::EXCL, OFlags::EXCL),
-        (oflags::TRUNC, OFlags::TRUNC),
-    ];
-    let known = HOW.iter().fold(0, |all, (flag, _)| all | flag);
-    if how & !known != 0 {
-        return Err(Errno::INVAL);
-    }
-    let set = HOW.iter().filter(|(flag, _)| how & flag != 0);
-    let flags = set.fold(OFlags::empty(), |all, (_, flag)| all | *flag);
+    let flags = kernel_flags(&OFLAGS, how)?;
     let reads = wanted & (rights::FD_READ | rights::FD_READDIR) != 0;
-    let writes = wanted & WRITING != 0;
+    let writes = wanted & rights::WRITING != 0;
     Ok(flags
         | match (reads, writes) {
             // who opens a directory asks for all rights, in case it is a file

@@ -1,6 +1,6 @@
 //! Functions of sockets that a module was given: it can make none itself.
 
-use super::files::kernel_flags;
+use super::abi::{FDFLAGS, kernel_flags};
 use super::table::Open;
 use super::{Done, Errno, Guest, Wasi};
 use rustix::fs::OFlags;
@@ -14,7 +14,7 @@ pub(super) fn sock_accept(
     flags: u32,
     out: u32,
 ) -> Done {
-    let how = match kernel_flags(flags)? {
+    let how = match kernel_flags(&FDFLAGS, flags)? {
         OFlags::NONBLOCK => SocketFlags::NONBLOCK,
         none if none.is_empty() => SocketFlags::empty(),
         _ => return Err(Errno::INVAL),
