@@ -2,9 +2,7 @@
 # Limits of RDMA adapters, with one that the kernel emulates above a network device (soft RoCE). As
 # root of a guest with cgroup v2. Usage: rdma.sh KICKSTAGE BUSYBOX
 set -eu
-kickstage=$1
-fail() { echo "FAILED: $1" >&2; exit 1; }
-same() { [ "$2" = "$3" ] || fail "$1: $2, not $3"; }
+. "${0%/*}/bundle.sh"
 if ! modprobe -q rdma_rxe; then
     echo "rdma: not tried, this guest's kernel comes without rdma_rxe"
     exit
@@ -12,14 +10,7 @@ fi
 ip link add kt-eth type dummy
 ip link set kt-eth up
 rdma link add kt-rxe type rxe netdev kt-eth
-box=$(mktemp -d)/box
-mkdir -p "$box/rootfs/bin" "$box/rootfs/proc" "$box/rootfs/sys" "$box/rootfs/dev"
-cp "$2" "$box/rootfs/bin/busybox"
 "$kickstage" spec --bundle "$box"
-config() {
-    jq "$1" "$box/config.json" >"$box/new.json"
-    mv "$box/new.json" "$box/config.json"
-}
 config '.process.terminal = false | .process.args = ["/bin/busybox", "cat", "/sys/fs/cgroup/rdma.max"]
   | .linux.cgroupsPath = "/kt-rdma"
   | .mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]}]'

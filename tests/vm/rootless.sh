@@ -2,12 +2,7 @@
 # A user of a systemd host, with subordinate ids and a delegated cgroup v2 tree: what the tests
 # that run as root can't show. Usage: rootless.sh KICKSTAGE BUSYBOX
 set -eu
-kickstage=$1
-box=$(mktemp -d)/box
-mkdir -p "$box/rootfs/bin" "$box/rootfs/proc" "$box/rootfs/sys" "$box/rootfs/dev"
-cp "$2" "$box/rootfs/bin/busybox"
-ln -s busybox "$box/rootfs/bin/sh"
-fail() { echo "FAILED: $1" >&2; exit 1; }
+. "${0%/*}/bundle.sh"
 
 "$kickstage" spec --rootless --bundle "$box"
 python3 - "$box/config.json" <<'EOF'

@@ -2,19 +2,9 @@
 # Control groups made by systemd: what a host without it can't show. As root of a guest with
 # systemd and cgroup v2. Usage: systemd-cgroups.sh KICKSTAGE BUSYBOX
 set -eu
-kickstage=$1
-box=$(mktemp -d)/box
-mkdir -p "$box/rootfs/bin" "$box/rootfs/proc" "$box/rootfs/sys" "$box/rootfs/dev"
-cp "$2" "$box/rootfs/bin/busybox"
-fail() { echo "FAILED: $1" >&2; exit 1; }
-same() { [ "$2" = "$3" ] || fail "$1: $2, not $3"; }
-property() { systemctl show "$1" -P "$2"; }
+. "${0%/*}/bundle.sh"
 
 "$kickstage" spec --bundle "$box"
-config() {
-    jq "$1" "$box/config.json" >"$box/new.json"
-    mv "$box/new.json" "$box/config.json"
-}
 config '.process.terminal = false | .process.args = ["/bin/busybox", "sleep", "1000"]
   | .linux.cgroupsPath = "machine-x.slice:pre:one"
   | .annotations = {"org.systemd.property.TimeoutStopSec": "7"}
@@ -139,11 +129,7 @@ for word in "" StartTransientUnit; do
     kill $bus
     [ ! -e /run/kickstage/hung ] || fail "state is left when the bus hangs"
     ! pgrep -f "sleep 1000" >/dev/null || fail "a process is left when the bus hangs"
-    tries=0
-    until [ -z "$(systemctl list-units --all --no-legend 'pre-hung*')" ]; do
-        [ $((tries += 1)) -lt 100 ] || fail "a unit is left when the bus hangs"
-        sleep 0.1
-    done
+    no_unit 'pre-hung*' "a unit is left when the bus hangs"
     [ -z "$(find /sys/fs/cgroup -name 'pre-hung*')" ] || fail "a cgroup is left when the bus hangs"
 done
 
@@ -155,11 +141,7 @@ run run --bundle "$box" short
 config '.linux.cgroupsPath = "machine.slice:pre:ended"'
 run run --detach --bundle "$box" ended
 "$kickstage" wait ended >/dev/null
-tries=0
-until [ -z "$(systemctl list-units --all --no-legend 'pre-ended*')" ]; do
-    [ $((tries += 1)) -lt 100 ] || fail "the unit of an ended container is left"
-    sleep 0.1
-done
+no_unit 'pre-ended*' "the unit of an ended container is left"
 [ -z "$(find /sys/fs/cgroup -name 'pre-ended*')" ] || fail "the cgroup of an ended container is left"
 "$kickstage" delete ended
 config '.linux.cgroupsPath = "/a/b"'

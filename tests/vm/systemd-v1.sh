@@ -2,21 +2,10 @@
 # Control groups made by systemd on a host with cgroup v1, alone or with an empty v2 tree beside it
 # (hybrid), as root. Usage: systemd-v1.sh KICKSTAGE BUSYBOX
 set -eu
-kickstage=$1
-box=$(mktemp -d)/box
-mkdir -p "$box/rootfs/bin" "$box/rootfs/proc" "$box/rootfs/sys" "$box/rootfs/dev"
-cp "$2" "$box/rootfs/bin/busybox"
-ln -s busybox "$box/rootfs/bin/sh"
-fail() { echo "FAILED: $1" >&2; exit 1; }
-same() { [ "$2" = "$3" ] || fail "$1: $2, not $3"; }
-property() { systemctl show "$1" -P "$2"; }
+. "${0%/*}/bundle.sh"
 [ -e /sys/fs/cgroup/memory/memory.limit_in_bytes ] || fail "this is no host with cgroup v1"
 
 "$kickstage" spec --bundle "$box"
-config() {
-    jq "$1" "$box/config.json" >"$box/new.json"
-    mv "$box/new.json" "$box/config.json"
-}
 config '.process.terminal = false | .process.args = ["/bin/busybox", "sleep", "1000"]
   | .linux.cgroupsPath = "machine-x.slice:pre:one"
   | .annotations = {"org.systemd.property.TimeoutStopSec": "7"}
@@ -121,11 +110,7 @@ nothing_left '*short*'
 config '.linux.cgroupsPath = "machine.slice:pre:ended"'
 run run --detach --bundle "$box" ended
 "$kickstage" wait ended >/dev/null
-tries=0
-until [ -z "$(systemctl list-units --all --no-legend 'pre-ended*')" ]; do
-    [ $((tries += 1)) -lt 100 ] || fail "the unit of an ended container is left"
-    sleep 0.1
-done
+no_unit 'pre-ended*' "the unit of an ended container is left"
 "$kickstage" delete ended
 nothing_left '*ended*'
 [ -z "$(ls /run/kickstage)" ] || fail "state is left"
