@@ -31,6 +31,19 @@ struct Home {
     manager: CgroupManager,
 }
 
+/// What a container has printed, of its log: lines of time, stream, `F`ull or `P`art, and text.
+fn output(log: &str) -> String {
+    let mut printed = String::new();
+    for line in log.lines() {
+        match *line.splitn(4, ' ').collect::<Vec<_>>() {
+            [_, "stdout", "F", text] => printed.extend([text, "\n"]),
+            [_, "stdout", "P", text] => printed.push_str(text),
+            _ => {}
+        }
+    }
+    printed
+}
+
 /// What podman looks programs up by that are not commands.
 fn directory_of(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).find(|directory| directory.join(program).exists())
@@ -106,9 +119,22 @@ impl Podman {
     }
 
     /// `run --rm` with flags, to its end.
+    ///
+    /// Where podman has printed nothing, the output is conmon's log: conmon 2.1.6 looks for a
+    /// container's end before it accepts who attaches, and where the host lets it wait in between,
+    /// a short program has ended by then and podman's connection is reset, which podman takes for
+    /// the end (docs/CLIENTS.md, note 10).
     #[track_caller]
     pub fn run(&self, flags: &[&str], words: &[&str]) -> Ended {
-        self.call(&[&["run", "--rm"], flags, &[IMAGE], words].concat())
+        let log = self.dir().join(format!("{}.log", unique_id()));
+        let path = format!("path={}", log.display());
+        let logged = ["--log-driver", "k8s-file", "--log-opt", &path];
+        let mut ended =
+            self.call(&[&["run", "--rm"], &logged[..], flags, &[IMAGE], words].concat());
+        if ended.stdout.is_empty() && ended.stderr.is_empty() {
+            ended.stdout = output(&fs::read_to_string(log).unwrap_or_default());
+        }
+        ended
     }
 
     /// The same for a shell script that succeeds.

@@ -1,7 +1,7 @@
 //! podman: many containers leave nothing. `KICKSTAGE_PODMAN_ROW` and `KICKSTAGE_PODMAN_AT_ONCE`
 //! say how many.
 
-use kickstage_clients::podman::{IMAGE, Podman};
+use kickstage_clients::podman::Podman;
 use kickstage_clients::world::wait_until;
 use std::collections::BTreeSet;
 use std::fs;
@@ -60,20 +60,24 @@ fn left(podman: &Podman, ids: &BTreeSet<String>) -> Vec<String> {
     lines.into_iter().filter(is_ours).collect()
 }
 
+#[track_caller]
+fn echoes(podman: &Podman, number: usize) {
+    let said = podman.run(&[], &["echo", &number.to_string()]).ok();
+    assert_eq!(said.stdout, format!("{number}\n"));
+}
+
 #[test]
 fn containers_in_a_row_and_at_once_leave_nothing_behind() {
     let podman = Podman::alone();
     let (row, at_once) = (count("KICKSTAGE_PODMAN_ROW", 20), count("KICKSTAGE_PODMAN_AT_ONCE", 10));
     for number in 0..row {
-        let said = podman.says(&["run", "--rm", IMAGE, "echo", &number.to_string()]);
-        assert_eq!(said, number.to_string());
+        echoes(&podman, number);
     }
     std::thread::scope(|scope| {
         for number in 0..at_once {
             let podman = &podman;
             scope.spawn(move || {
-                let said = podman.says(&["run", "--rm", IMAGE, "echo", &number.to_string()]);
-                assert_eq!(said, number.to_string());
+                echoes(podman, number);
             });
         }
     });
