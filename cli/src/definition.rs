@@ -1,19 +1,19 @@
 //! What commands, flags and arguments there are: the types of the table. Parser, help, man pages
 //! and completions all read [`COMMANDS`] and [`GLOBAL_FLAGS`], so that none can forget one.
 
+mod commands;
 mod criu_flags;
 mod flags;
 mod roles;
 pub(crate) mod surroundings;
-mod table;
 
 use crate::arguments::Parsed;
 use crate::global::Global;
 use kickstage_config::Result;
 
+pub(crate) use commands::COMMANDS;
 pub(crate) use flags::GLOBAL_FLAGS;
 pub(crate) use roles::{Program, ROLES};
-pub(crate) use table::COMMANDS;
 
 /// A command.
 pub(crate) struct Command {

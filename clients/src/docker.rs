@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// The image's name.
 pub use crate::containerd::IMAGE;
 
+/// The names that it knows the runtimes by which tests compare.
+pub const RUNTIMES: [&str; 2] = ["kickstage", "runc"];
+
 /// The client of the distribution: another may come first in PATH, and not know this daemon.
 const CLIENT: &str = "/usr/bin/docker";
 

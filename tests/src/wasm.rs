@@ -4,6 +4,7 @@ use crate::Bundle;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use tempfile::TempDir;
 
 /// tests/fixtures/wasm/box.c, compiled.
 pub static BOX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/box.wasm"));
@@ -21,4 +22,20 @@ pub fn put(bundle: &Bundle, path: &str, bytes: &[u8]) {
     let path = bundle.inside(path);
     fs::write(&path, bytes).expect("writable");
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("it is ours");
+}
+
+/// A directory of the host with a file in it, which everybody may use.
+pub fn shared() -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("writable");
+    fs::write(dir.path().join("file"), "from the host\n").expect("writable");
+    dir
+}
+
+/// With that directory at /volume.
+pub fn mounted(bundle: Bundle, dir: &TempDir, options: &[&str]) -> Bundle {
+    bundle.adding(
+        "/mounts",
+        json!({"destination": "/volume", "type": "bind", "source": dir.path(), "options": options}),
+    )
 }
