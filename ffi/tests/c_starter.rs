@@ -235,12 +235,19 @@ fn a_user_namespace_is_mapped_by_the_starter() {
 #[test]
 fn what_can_not_be_done_is_told_and_leaves_nothing() {
     let unknown = json!(["CAP_SURE_THING"]);
+    // what the starter's conversations have no words for
+    let no_words = "not through a C starter";
+    let agent = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls":
+        [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]});
     for (pointer, value, words) in [
         ("/process/args", json!(["/no/such"]), "/no/such"),
         ("/process/capabilities/bounding", unknown, "CAP_SURE_THING"),
         ("/process/cwd", json!("relative"), "/process/cwd"),
         ("/linux/namespaces", json!([{"type": "mount"}, {"type": "mount"}]), "second mount"),
         ("/root/path", json!("/no/such/root"), "/root/path"),
+        ("/annotations", json!({"run.oci.handler": "wasm"}), no_words),
+        ("/linux/netDevices", json!({"lo": {}}), no_words),
+        ("/linux/seccomp", agent, no_words),
     ] {
         let engine = Engine::new(&["true"]).with(pointer, value);
         let failed = engine.create();
