@@ -7,6 +7,8 @@ pub(crate) fn check(assembly: &Assembly) -> Result<()> {
     let (host, process) = (&assembly.plan.host, &assembly.process);
     let lost = [
         (process.landlock.is_some(), "/annotations", "the rules of landlock"),
+        // its program is a memfd, which CRIU 3.17 saves and can't open again
+        (process.handler.is_some(), "/annotations", "a WebAssembly module"),
         (host.listener.is_some(), "/linux/seccomp/listenerPath", "the seccomp agent's connection"),
         (!host.net_devices.is_empty(), "/linux/netDevices", "a network device of the host"),
         (!host.mapped.is_empty(), "/mounts", "an id-mapped mount"),

@@ -69,13 +69,21 @@ fn a_missing_criu_is_named_before_anything_happens() {
 #[test]
 fn what_criu_would_lose_is_refused_by_its_key() {
     let runtime = Runtime::kickstage();
-    let bundle = Bundle::new(&["sleep", "1000"])
+    let io_priority = Bundle::new(&["sleep", "1000"])
         .with("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 4}));
-    let id = runtime.start(&bundle);
-    let ended = runtime.call(&["checkpoint", &id]);
-    assert!(ended.code == 1 && ended.stderr.contains("/process/ioPriority"), "{ended:?}");
-    assert_eq!(runtime.state(&id)["status"], "running");
-    runtime.call(&["delete", "--force", &id]).ok();
+    let module = kickstage_tests::wasm::bundle(&["pause"]);
+    for (bundle, words) in
+        [(io_priority, ["/process/ioPriority", "priority"]), (module, ["/annotations", "module"])]
+    {
+        let id = runtime.start(&bundle);
+        let ended = runtime.call(&["checkpoint", &id]);
+        assert!(
+            ended.code == 1 && words.iter().all(|word| ended.stderr.contains(word)),
+            "{ended:?}"
+        );
+        assert_eq!(runtime.state(&id)["status"], "running");
+        runtime.call(&["delete", "--force", &id]).ok();
+    }
 }
 
 #[test]
