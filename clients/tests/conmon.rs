@@ -103,8 +103,10 @@ fn conmon_holds_the_terminal_and_changes_its_size() {
 
 #[test]
 fn conmon_sees_that_a_container_has_run_out_of_memory() {
-    // systemd removes the cgroup with its last process, and what conmon reads there with it
-    let greedy = "sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'; exec sleep 1000";
+    // systemd removes the cgroup with its last process, and what conmon reads there with it; and
+    // conmon tells the pid before it watches: what comes first it does not see
+    let greedy =
+        "while :; do sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'; busybox sleep 0.2; done";
     let bundle = Bundle::new(&["sh", "-c", greedy])
         .with("/linux/resources", json!({ "memory": { "limit": 20 << 20, "swap": 20 << 20 } }));
     let conmon = Conmon::of(bundle);

@@ -10,8 +10,9 @@ const GREEDY: &str = "x=0123456789abcdef; while :; do x=$x$x; done";
 fn a_container_that_takes_too_much_memory_is_killed_and_shown_as_such() {
     let podman = Podman::new();
     let limits = ["--memory", "30m", "--memory-swap", "30m"];
-    // systemd removes the cgroup with its last process, and what conmon reads there with it
-    let script = format!("sh -c '{GREEDY}'; while :; do busybox sleep 0.05; done");
+    // systemd removes the cgroup with its last process, and what conmon reads there with it; and
+    // conmon tells the pid before it watches: what comes first it does not see
+    let script = format!("while :; do sh -c '{GREEDY}'; busybox sleep 0.2; done");
     let greedy = podman.create(&limits, &["sh", "-c", &script]);
     // podman 4 reads what conmon says of it there, and conmon 2.1 says it where it was started
     let mut start = podman.command(&["start", &greedy.name]);

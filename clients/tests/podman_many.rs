@@ -6,6 +6,14 @@ use kickstage_clients::world::wait_until;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One test after the other: what a user's podman remembers of mounts is in his runtime directory,
+/// whatever storage.conf says, and two that know different storages forget those of each other.
+fn in_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn count(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -68,6 +76,7 @@ fn echoes(podman: &Podman, number: usize) {
 
 #[test]
 fn containers_in_a_row_and_at_once_leave_nothing_behind() {
+    let _turn = in_turn();
     let podman = Podman::alone();
     let (row, at_once) = (count("KICKSTAGE_PODMAN_ROW", 20), count("KICKSTAGE_PODMAN_AT_ONCE", 10));
     for number in 0..row {
@@ -90,6 +99,7 @@ fn containers_in_a_row_and_at_once_leave_nothing_behind() {
 
 #[test]
 fn what_is_left_of_a_container_that_runs_would_be_seen() {
+    let _turn = in_turn();
     let podman = Podman::alone();
     let running = podman.idle(&[]);
     let found = left(&podman, &ids(&podman)).join("\n");
