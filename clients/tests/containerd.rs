@@ -197,8 +197,10 @@ fn an_out_of_memory_kill_is_an_event() {
     let _events = Daemon::start(&mut containerd.command(&["events"]), &log);
     for (name, runtime) in runtimes() {
         let id = unique_id();
-        // containerd 1.6 may miss the kill of the first process, whose end ends the cgroup
-        let script = "sh -c 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'; exec sleep 1000";
+        // containerd 1.6 may miss the kill of the first process, whose end ends the cgroup, and what
+        // comes before its shim watches
+        let script =
+            "while :; do sh -c 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'; sleep 0.2; done";
         let flags = ["--detach", "--memory-limit", "33554432"];
         containerd.run(&runtime, &flags, &id, &["sh", "-c", script]).ok();
         let wanted = format!("/tasks/oom {{\"container_id\":\"{id}\"}}");

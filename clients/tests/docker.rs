@@ -293,7 +293,8 @@ fn docker_knows_what_ran_out_of_memory() {
         assert_eq!(docker.run(runtime, &flags, &["sh", "-c", greedy]).code, 137, "{runtime}");
         let name = unique_id();
         let flags = [&["--detach", "--name", &name], &limits[..]].concat();
-        let script = format!("sh -c '{greedy}'; while :; do sleep 0.1; done");
+        // and the shim begins to watch after the start
+        let script = format!("while :; do sh -c '{greedy}'; sleep 0.2; done");
         docker.run(runtime, &flags, &["sh", "-c", &script]).ok();
         until(&format!("{runtime}: docker is told"), || is_told_of_oom(&docker, &name));
         docker.docker(&["kill", &name]).ok();
