@@ -94,3 +94,25 @@ impl Cgroup {
         })
     }
 }
+
+/// Waits until the kernel has killed processes of a container for memory, and until conmon has made
+/// the file that tells of it. False, with the reason, where conmon watches nothing: 2.1.6 as a user,
+/// now and then, under any runtime (docs/CLIENTS.md, note 9).
+#[track_caller]
+pub fn conmon_tells_of_oom(conmon: i64, container: i64, told: &Path) -> bool {
+    let cgroup = Cgroup::of(container);
+    let kills = || -> Option<u32> {
+        let events = cgroup.read("memory", "memory.oom_control", "memory.events");
+        events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+    };
+    // the first may come before conmon is ready
+    wait_until("the kernel has killed for memory", || kills().is_some_and(|kills| kills > 3));
+    let open = fs::read_dir(format!("/proc/{conmon}/fd")).expect("conmon lives").flatten();
+    let links: Vec<_> = open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+    if is_v2() && !links.iter().any(|link| link.ends_with("anon_inode:inotify")) {
+        not_here("conmon does not watch memory.events");
+        return false;
+    }
+    wait_until("conmon has written it down", || told.exists());
+    true
+}

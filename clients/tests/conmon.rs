@@ -1,7 +1,7 @@
 //! conmon alone: create, exec, attach, exit codes, out of memory, terminals.
 
 use kickstage_clients::conmon::Conmon;
-use kickstage_clients::world::wait_until;
+use kickstage_clients::world::{conmon_tells_of_oom, wait_until};
 use kickstage_tests::Bundle;
 use kickstage_tests::world::is_alive;
 use serde_json::json;
@@ -110,10 +110,12 @@ fn conmon_sees_that_a_container_has_run_out_of_memory() {
     let bundle = Bundle::new(&["sh", "-c", greedy])
         .with("/linux/resources", json!({ "memory": { "limit": 20 << 20, "swap": 20 << 20 } }));
     let conmon = Conmon::of(bundle);
-    conmon.create(&[]);
+    let file = conmon.path("conmon.pid");
+    let told = conmon.create(&["--conmon-pidfile", file.to_str().unwrap()]);
     conmon.runtime("start", &[]).ok();
-    let oom = conmon.path("kept").join("oom");
-    wait_until("conmon has written it down", || oom.exists());
+    let own = fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    let container = told["data"].as_i64().unwrap();
+    conmon_tells_of_oom(own, container, &conmon.path("kept").join("oom"));
     conmon.runtime("kill", &["9"]).ok();
     assert_eq!(conmon.exit_code(&conmon.id), "137");
 }

