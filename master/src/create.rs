@@ -146,7 +146,8 @@ pub(crate) fn make(
     score(plan.oom_score_adj, pid)?;
     host_work::do_for(&plan.host, pid)?;
     ours.send(&Message::Placed { pid }).map_err(|error| blame(&ours, error))?;
-    cgroups.attach_devices()?;
+    // systemd takes the cgroup of one who has failed away
+    cgroups.attach_devices().map_err(|error| blame(&ours, error))?;
     Role::Master.mark("container placed");
     run_runtime_hooks(plan, &ours, &state)?;
     ready(plan, &ours, opened.listener.as_ref(), existing)?;

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Control groups made by systemd: what a host without it can't show. As root of a guest with
-# systemd and cgroup v2. Usage: systemd-cgroups.sh KICKSTAGE BUSYBOX
+# systemd and cgroup v2. Usage: systemd-cgroups.sh KICKSTAGE BUSYBOX STRACE
 set -eu
 . "${0%/*}/bundle.sh"
+strace=$3
 
 "$kickstage" spec --bundle "$box"
 config '.process.terminal = false | .process.args = ["/bin/busybox", "sleep", "1000"]
@@ -136,6 +137,14 @@ done
 config '.process.args = ["/bin/busybox", "true"]'
 run run --bundle "$box" short
 [ -z "$(systemctl list-units --all --no-legend '*-n.scope')" ] || fail "a unit of a short run is left"
+
+# one that fails early says why, though systemd has taken its cgroup away while we were slow
+config '.process.args = ["/bin/none"]'
+"$strace" -o "$box/calls" -e trace=bpf -e inject=bpf:delay_enter=1500000 \
+    "$kickstage" --systemd-cgroup run --bundle "$box" early </dev/null 2>"$box/log" && fail "a program that is not there"
+grep -q ENOENT "$box/calls" || fail "the cgroup was still there: $(cat "$box/calls")"
+grep -q "no such file.*/process/args" "$box/log" || fail "the reason of an early end is lost: $(cat "$box/log")"
+config '.process.args = ["/bin/busybox", "true"]'
 
 # the unit of a container that ends by itself ends as well, before anybody deletes the container
 config '.linux.cgroupsPath = "machine.slice:pre:ended"'
