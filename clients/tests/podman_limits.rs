@@ -23,7 +23,8 @@ fn a_container_that_takes_too_much_memory_is_killed_and_shown_as_such() {
     let is_told = conmon_tells_of_oom(conmon.trim().parse().unwrap(), greedy.pid(), &told);
     greedy.call("kill", &[]).ok();
     assert_eq!(greedy.call("wait", &[]).ok().stdout.trim(), "137");
-    assert_eq!(greedy.inspect(".State.OOMKilled"), is_told.to_string());
+    // where it does not watch, conmon may still find it at the end
+    assert!(!is_told || greedy.inspect(".State.OOMKilled") == "true");
     let modest = podman.start(&limits, &["true"]);
     assert_eq!(modest.call("wait", &[]).ok().stdout.trim(), "0");
     assert_eq!(modest.inspect(".State.OOMKilled"), "false");
