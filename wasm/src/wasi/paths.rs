@@ -6,9 +6,33 @@ use super::resolve::{Last, handle, open, parent};
 use super::table::Open;
 use super::{Done, Errno, Guest, Wasi};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
+use std::os::fd::OwnedFd;
 
 fn last(lookup: u32) -> Last {
     if lookup & SYMLINK_FOLLOW == 0 { Last::Keep } else { Last::Follow }
+}
+
+/// A module's path, to the directory of its last name, and that name.
+fn above<'a>(
+    wasi: &Wasi,
+    guest: &'a Guest<'_>,
+    fd: u32,
+    path: u32,
+    len: u32,
+) -> Result<(OwnedFd, &'a [u8]), Errno> {
+    parent(wasi.table.get(fd)?, guest.path(path, len)?)
+}
+
+/// A module's path, to what is there.
+fn found(
+    wasi: &Wasi,
+    guest: &Guest<'_>,
+    fd: u32,
+    path: u32,
+    len: u32,
+    last: Last,
+) -> Result<OwnedFd, Errno> {
+    handle(wasi.table.get(fd)?, guest.path(path, len)?, last)
 }
 
 /// `path_open`.
@@ -60,7 +84,7 @@ pub(super) fn path_filestat_get(
     len: u32,
     out: u32,
 ) -> Done {
-    let found = handle(wasi.table.get(fd)?, guest.path(path, len)?, last(lookup))?;
+    let found = found(wasi, guest, fd, path, len, last(lookup))?;
     put_filestat(guest, out, &fs::fstat(found)?)
 }
 
@@ -78,7 +102,7 @@ pub(super) fn path_filestat_set_times(
     which: u32,
 ) -> Done {
     let times = times(accessed, modified, which)?;
-    let found = handle(wasi.table.get(fd)?, guest.path(path, len)?, last(lookup))?;
+    let found = found(wasi, guest, fd, path, len, last(lookup))?;
     Ok(fs::utimensat(found, c"", &times, AtFlags::EMPTY_PATH)?)
 }
 
@@ -90,7 +114,7 @@ pub(super) fn path_create_directory(
     path: u32,
     len: u32,
 ) -> Done {
-    let (above, name) = parent(wasi.table.get(fd)?, guest.path(path, len)?)?;
+    let (above, name) = above(wasi, guest, fd, path, len)?;
     Ok(fs::mkdirat(above, name, Mode::from_raw_mode(0o777))?)
 }
 
@@ -102,7 +126,7 @@ pub(super) fn path_remove_directory(
     path: u32,
     len: u32,
 ) -> Done {
-    let (above, name) = parent(wasi.table.get(fd)?, guest.path(path, len)?)?;
+    let (above, name) = above(wasi, guest, fd, path, len)?;
     Ok(fs::unlinkat(above, name, AtFlags::REMOVEDIR)?)
 }
 
@@ -114,7 +138,7 @@ pub(super) fn path_unlink_file(
     path: u32,
     len: u32,
 ) -> Done {
-    let (above, name) = parent(wasi.table.get(fd)?, guest.path(path, len)?)?;
+    let (above, name) = above(wasi, guest, fd, path, len)?;
     Ok(fs::unlinkat(above, name, AtFlags::empty())?)
 }
 
@@ -130,8 +154,8 @@ pub(super) fn path_rename(
     new: u32,
     new_len: u32,
 ) -> Done {
-    let (old_above, old) = parent(wasi.table.get(from)?, guest.path(old, old_len)?)?;
-    let (new_above, new) = parent(wasi.table.get(to)?, guest.path(new, new_len)?)?;
+    let (old_above, old) = above(wasi, guest, from, old, old_len)?;
+    let (new_above, new) = above(wasi, guest, to, new, new_len)?;
     Ok(fs::renameat(old_above, old, new_above, new)?)
 }
 
@@ -151,12 +175,12 @@ pub(super) fn path_link(
     if lookup & SYMLINK_FOLLOW != 0 {
         return Err(Errno::INVAL);
     }
-    let (old_above, old) = parent(wasi.table.get(from)?, guest.path(old, old_len)?)?;
+    let (old_above, old) = above(wasi, guest, from, old, old_len)?;
     if old.ends_with(b"/") {
         // the kernel would follow a symlink here; and directories have no second name
         return Err(Errno::NOTDIR);
     }
-    let (new_above, new) = parent(wasi.table.get(to)?, guest.path(new, new_len)?)?;
+    let (new_above, new) = above(wasi, guest, to, new, new_len)?;
     Ok(fs::linkat(old_above, old, new_above, new, AtFlags::empty())?)
 }
 
@@ -170,7 +194,7 @@ pub(super) fn path_symlink(
     path: u32,
     len: u32,
 ) -> Done {
-    let (above, name) = parent(wasi.table.get(fd)?, guest.path(path, len)?)?;
+    let (above, name) = above(wasi, guest, fd, path, len)?;
     Ok(fs::symlinkat(guest.path(text, text_len)?, above, name)?)
 }
 
@@ -186,7 +210,7 @@ pub(super) fn path_readlink(
     room: u32,
     out: u32,
 ) -> Done {
-    let link = handle(wasi.table.get(fd)?, guest.path(path, len)?, Last::Keep)?;
+    let link = found(wasi, guest, fd, path, len, Last::Keep)?;
     let text = fs::readlinkat(link, c"", Vec::new())?;
     let text = text.as_bytes();
     let taken = &text[..text.len().min(room as usize)];
