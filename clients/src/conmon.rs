@@ -27,6 +27,11 @@ pub struct Conmon {
     manager: CgroupManager,
 }
 
+/// The lines of a log of conmon: `STREAM F TEXT`, or `P` for a part of a line.
+pub(crate) fn without_times(log: &str) -> impl Iterator<Item = &str> {
+    log.lines().filter_map(|line| Some(line.split_once(' ')?.1))
+}
+
 /// Its descriptor 3 is where conmon tells what has become of the runtime.
 const WITH_SYNC: &str = "exec 3>\"$1\"; shift; _OCI_SYNCPIPE=3 exec conmon \"$@\"";
 
@@ -135,7 +140,7 @@ impl Conmon {
     /// What a container or exec has printed, without times: `stdout F text` a line.
     pub fn log(&self, id: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path(&format!("log-{id}"))).unwrap_or_default();
-        text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_string())).collect()
+        without_times(&text).map(String::from).collect()
     }
 
     /// A connection to its attach socket.

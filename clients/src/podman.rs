@@ -3,6 +3,7 @@
 //! Who runs the tests decides whether podman is rootless.
 
 use crate::cgroup_manager::CgroupManager;
+use crate::conmon::without_times;
 use crate::{image, program};
 use kickstage_tests::Ended;
 use kickstage_tests::bundle::unique_id;
@@ -31,14 +32,14 @@ struct Home {
     manager: CgroupManager,
 }
 
-/// What a container has printed, of its log: lines of time, stream, `F`ull or `P`art, and text.
+/// What a container has printed, of its log.
 fn output(log: &str) -> String {
     let mut printed = String::new();
-    for line in log.lines() {
-        match *line.splitn(4, ' ').collect::<Vec<_>>() {
-            [_, "stdout", "F", text] => printed.extend([text, "\n"]),
-            [_, "stdout", "P", text] => printed.push_str(text),
-            _ => {}
+    for line in without_times(log) {
+        if let Some(text) = line.strip_prefix("stdout F ") {
+            printed.extend([text, "\n"]);
+        } else if let Some(part) = line.strip_prefix("stdout P ") {
+            printed.push_str(part);
         }
     }
     printed

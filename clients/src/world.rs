@@ -95,6 +95,13 @@ impl Cgroup {
     }
 }
 
+/// A script that has one process after the other killed for memory, and goes on. The first process of
+/// a container does not do for tests of who tells of it: systemd removes the cgroup with its last
+/// process, and what is to be read there with it. Neither does one kill: conmon tells the pid before
+/// it watches, and containerd's shim watches after the start.
+pub const OUT_OF_MEMORY: &str =
+    "while :; do sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'; busybox sleep 0.2; done";
+
 /// Waits until the kernel has killed processes of a container for memory, and until conmon has made
 /// the file that tells of it. False, with the reason, where conmon watches nothing: 2.1.6 as a user,
 /// now and then, under any runtime (docs/CLIENTS.md, note 9).

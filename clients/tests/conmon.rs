@@ -1,7 +1,7 @@
 //! conmon alone: create, exec, attach, exit codes, out of memory, terminals.
 
 use kickstage_clients::conmon::Conmon;
-use kickstage_clients::world::{conmon_tells_of_oom, wait_until};
+use kickstage_clients::world::{OUT_OF_MEMORY, conmon_tells_of_oom, wait_until};
 use kickstage_tests::Bundle;
 use kickstage_tests::world::is_alive;
 use serde_json::json;
@@ -103,11 +103,7 @@ fn conmon_holds_the_terminal_and_changes_its_size() {
 
 #[test]
 fn conmon_sees_that_a_container_has_run_out_of_memory() {
-    // systemd removes the cgroup with its last process, and what conmon reads there with it; and
-    // conmon tells the pid before it watches: what comes first it does not see
-    let greedy =
-        "while :; do sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'; busybox sleep 0.2; done";
-    let bundle = Bundle::new(&["sh", "-c", greedy])
+    let bundle = Bundle::new(&["sh", "-c", OUT_OF_MEMORY])
         .with("/linux/resources", json!({ "memory": { "limit": 20 << 20, "swap": 20 << 20 } }));
     let conmon = Conmon::of(bundle);
     let file = conmon.path("conmon.pid");

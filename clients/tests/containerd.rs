@@ -4,7 +4,7 @@
 use kickstage_clients::containerd::{Containerd, IMAGE, run_words, runtimes};
 use kickstage_clients::daemon::{Daemon, until};
 use kickstage_clients::terminal::types;
-use kickstage_clients::world::criu_works;
+use kickstage_clients::world::{OUT_OF_MEMORY, criu_works};
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::is_alive;
 use serde_json::json;
@@ -197,12 +197,8 @@ fn an_out_of_memory_kill_is_an_event() {
     let _events = Daemon::start(&mut containerd.command(&["events"]), &log);
     for (name, runtime) in runtimes() {
         let id = unique_id();
-        // containerd 1.6 may miss the kill of the first process, whose end ends the cgroup, and what
-        // comes before its shim watches
-        let script =
-            "while :; do sh -c 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'; sleep 0.2; done";
         let flags = ["--detach", "--memory-limit", "33554432"];
-        containerd.run(&runtime, &flags, &id, &["sh", "-c", script]).ok();
+        containerd.run(&runtime, &flags, &id, &["sh", "-c", OUT_OF_MEMORY]).ok();
         let wanted = format!("/tasks/oom {{\"container_id\":\"{id}\"}}");
         until(&format!("{name}: the event is there"), || {
             fs::read_to_string(&log).unwrap().contains(&wanted)

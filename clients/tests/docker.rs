@@ -3,7 +3,7 @@
 use kickstage_clients::daemon::until;
 use kickstage_clients::docker::{Docker, IMAGE, RUNTIMES};
 use kickstage_clients::terminal::types;
-use kickstage_clients::world::is_v2;
+use kickstage_clients::world::{OUT_OF_MEMORY, is_v2};
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::world::is_alive;
 use std::fs;
@@ -293,9 +293,7 @@ fn docker_knows_what_ran_out_of_memory() {
         assert_eq!(docker.run(runtime, &flags, &["sh", "-c", greedy]).code, 137, "{runtime}");
         let name = unique_id();
         let flags = [&["--detach", "--name", &name], &limits[..]].concat();
-        // and the shim begins to watch after the start
-        let script = format!("while :; do sh -c '{greedy}'; sleep 0.2; done");
-        docker.run(runtime, &flags, &["sh", "-c", &script]).ok();
+        docker.run(runtime, &flags, &["sh", "-c", OUT_OF_MEMORY]).ok();
         until(&format!("{runtime}: docker is told"), || is_told_of_oom(&docker, &name));
         docker.docker(&["kill", &name]).ok();
         docker.wait_for(&name, ".State.OOMKilled", "true");

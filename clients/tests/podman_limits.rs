@@ -1,19 +1,13 @@
 //! podman: limits, seen by their effect, and what a container is told of them.
 
 use kickstage_clients::podman::Podman;
-use kickstage_clients::world::{Cgroup, conmon_tells_of_oom, wait_until};
-
-/// Takes more memory than 30 MB.
-const GREEDY: &str = "x=0123456789abcdef; while :; do x=$x$x; done";
+use kickstage_clients::world::{Cgroup, OUT_OF_MEMORY, conmon_tells_of_oom, wait_until};
 
 #[test]
 fn a_container_that_takes_too_much_memory_is_killed_and_shown_as_such() {
     let podman = Podman::new();
     let limits = ["--memory", "30m", "--memory-swap", "30m"];
-    // systemd removes the cgroup with its last process, and what conmon reads there with it; and
-    // conmon tells the pid before it watches: what comes first it does not see
-    let script = format!("while :; do sh -c '{GREEDY}'; busybox sleep 0.2; done");
-    let greedy = podman.create(&limits, &["sh", "-c", &script]);
+    let greedy = podman.create(&limits, &["sh", "-c", OUT_OF_MEMORY]);
     // podman 4 reads what conmon says of it there, and conmon 2.1 says it where it was started
     let mut start = podman.command(&["start", &greedy.name]);
     let directory = greedy.inspect(".StaticDir");
