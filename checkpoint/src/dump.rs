@@ -3,7 +3,7 @@
 use crate::criu::{self, Criu, Program, Step, Task};
 use crate::options::{Common, Directories, Images, field};
 use crate::wire::Message;
-use crate::{descriptors, mounts, refused};
+use crate::{descriptors, label, mounts, refused};
 use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::state::Status;
@@ -55,7 +55,7 @@ pub fn checkpoint(
     }
     mounts::name(&assembly.plan, record.pid, &mut options)?;
     name_namespaces(assembly, &mut options)?;
-    run(task, &options, &program, &directories, dump.status_fd)?;
+    run(task, &options, &program, &directories, dump.status_fd, record.pid)?;
     if dump.leave_running || dump.pre_dump {
         return Ok(());
     }
@@ -110,12 +110,15 @@ fn run(
     program: &Text,
     directories: &Directories,
     status_fd: Option<i32>,
+    pid: i32,
 ) -> Result<()> {
     let program = Program { path: program, namespaces: 0, kept: &[], prepare: &|| Ok(()) };
     let criu = Criu::start(&program, directories)?;
     criu.work(task, options, |step: Step<'_>| match (step.name, status_fd) {
         ("status-ready", Some(raw)) => file::write_all(FdRef::of_raw(raw), b"\0")
             .during(Role::Checkpoint, "tell that pages can be asked for"),
+        // the images are complete, and nobody has been killed yet
+        ("post-dump", _) => label::check_saved(&directories.images, pid),
         _ => Ok(()),
     })
 }

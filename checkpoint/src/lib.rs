@@ -9,6 +9,7 @@
 mod criu;
 mod descriptors;
 mod dump;
+mod label;
 mod mounts;
 mod options;
 mod refused;

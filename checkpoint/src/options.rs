@@ -37,7 +37,7 @@ pub(crate) mod field {
     pub(crate) const ORPHAN_PTS_MASTER: u64 = 50;
     pub(crate) const TCP_CLOSE: u64 = 52;
     pub(crate) const LSM_PROFILE: u64 = 53;
-    pub(crate) const LSM_MOUNT_CONTEXT: u64 = 64;
+    pub(crate) const LSM_MOUNT_CONTEXT: u64 = 63;
 }
 
 /// What of the cgroups CRIU itself saves and restores, beside who is in which (criu(8),

@@ -3,7 +3,7 @@
 use crate::criu::{self, Criu, Program, Step, Task};
 use crate::options::{Common, Directories, Images, field};
 use crate::wire::Message;
-use crate::{descriptors, mounts, refused};
+use crate::{descriptors, label, mounts, refused};
 use kickstage_config::cgroup::Version;
 use kickstage_config::plan::{Op, Supervision};
 use kickstage_config::record::CgroupDir;
@@ -80,12 +80,21 @@ fn make(
     let criu = Criu::start(&program, directories)?;
     restored.settle(criu.pid)?;
     restored.cgroups().iter().for_each(|cgroup| move_into(cgroup, &mut options));
-    let mut terminal = None;
+    let (mut terminal, mut first) = (None, 0);
     criu.work(Task::Restore, &options, |step: Step<'_>| {
         match step.name {
             // its first process is there, and nothing of it has run
-            "setup-namespaces" => restored.take(step.pid),
-            "post-restore" => restored.ready(),
+            "setup-namespaces" => {
+                first = step.pid;
+                restored.take(first)
+            }
+            "post-restore" => {
+                // what another label was asked for by the command line criu says itself
+                if asked.lsm_profile.is_none() {
+                    label::check_restored(&assembly.process, first)?;
+                }
+                restored.ready()
+            }
             "orphan-pts-master" => {
                 terminal = pass_terminal(step.passenger, asked.console.as_ref())?;
                 Ok(())

@@ -3,7 +3,8 @@
 
 use kickstage_tests::attack::{FakeProc, SharedMount};
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::world::wait_until;
+use kickstage_tests::saved::{Counter, criu_works, dump, restore, start};
+use kickstage_tests::world::{assert_nothing_left, wait_until};
 use kickstage_tests::{Bundle, Running, Runtime};
 use serde_json::json;
 use std::fs;
@@ -19,6 +20,12 @@ profile kickstage-tests flags=(attach_disconnected, mediate_deleted) {
   network,
   signal,
   deny /tmp/denied w,
+}
+profile kickstage-tests-other flags=(attach_disconnected, mediate_deleted) {
+  file,
+  capability,
+  network,
+  signal,
 }
 ";
 
@@ -98,6 +105,31 @@ fn a_profile_that_is_not_loaded_is_refused_with_how_to_load_it() {
 /// The label of a process, as the kernel tells the host.
 fn label(pid: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/attr/current")).unwrap_or_default()
+}
+
+#[test]
+fn a_restored_container_has_the_profile_it_was_saved_with_or_another_one() {
+    if !is_enabled() || !criu_works() {
+        return;
+    }
+    let _loaded = Loaded::new();
+    let runtime = Runtime::kickstage();
+    let mut counter = Counter::new();
+    counter.bundle = counter.bundle.with("/process/apparmorProfile", json!(NAME));
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(0);
+    let own = |id: &str| label(&runtime.state(id)["pid"].to_string());
+    assert_eq!(own(&id), "kickstage-tests (enforce)\n");
+    dump(&runtime, &id, &counter.images(), &[]);
+    let other = ["--lsm-profile", "apparmor:kickstage-tests-other"];
+    for (flags, wanted) in [(&[][..], NAME), (&other, "kickstage-tests-other")] {
+        let number = counter.number();
+        restore(&runtime, &counter, &id, flags);
+        counter.counts_beyond(number + 2);
+        assert_eq!(own(&id), format!("{wanted} (enforce)\n"));
+        runtime.call(&["delete", "--force", &id]).ok();
+    }
+    assert_nothing_left(&runtime, &id);
 }
 
 #[test]

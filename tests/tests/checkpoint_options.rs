@@ -8,9 +8,11 @@ use kickstage_tests::world::{assert_nothing_left, cgroup_value, wait_until};
 use serde_json::json;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A container whose shell runs another script.
 fn scripted(script: &str) -> Counter {
@@ -120,6 +122,83 @@ fn tcp_connections_go_on_if_asked_for() {
     wait_until("it is heard again", || heard().lines().count() > before.lines().count() + 3);
     let numbers: Vec<usize> = heard().lines().filter_map(|line| line.parse().ok()).collect();
     assert!(numbers.iter().zip(1..).all(|(heard, said)| *heard == said), "{numbers:?}");
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn a_socket_of_the_outside_is_found_again_if_asked_for() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let mut counter = Counter::new();
+    // CRIU knows those of the container's network only, by the path that they were bound to
+    let outside = tempfile::tempdir().unwrap();
+    let path = outside.path().join("socket");
+    let listener = UnixDatagram::bind(&path).unwrap();
+    listener.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let volume =
+        json!({"destination": outside.path(), "source": outside.path(), "options": ["bind"]});
+    counter.bundle =
+        counter.bundle.joining("network", "/proc/self/ns/net").adding("/mounts", volume);
+    counter.bundle.config["process"]["args"] = json!(["probe", "send", path]);
+    let heard = || -> u64 {
+        let mut text = [0; 32];
+        let length = listener.recv(&mut text).unwrap();
+        str::from_utf8(&text[..length]).unwrap().parse().unwrap()
+    };
+    let id = start(&runtime, &counter);
+    assert_eq!(heard(), 1);
+    is_refused(&runtime, &id, &counter, "--ext-unix-sk");
+    dump(&runtime, &id, &counter.images(), &["--ext-unix-sk"]);
+    listener.set_nonblocking(true).unwrap();
+    let mut text = [0; 32];
+    while listener.recv(&mut text).is_ok() {}
+    listener.set_nonblocking(false).unwrap();
+    restore(&runtime, &counter, &id, &["--ext-unix-sk"]);
+    let first = heard();
+    assert!(first > 1, "it did not begin again");
+    assert_eq!(heard(), first + 1);
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+/// What the pages of an image take on the disk, in blocks of 512 bytes.
+fn blocks_of_pages(images: &Path) -> u64 {
+    let entries = fs::read_dir(images).unwrap().map(|entry| entry.unwrap());
+    let pages = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("pages-"));
+    pages.map(|file| file.metadata().unwrap().blocks()).sum()
+}
+
+#[test]
+fn pages_that_nobody_needs_are_dropped_from_the_images_if_asked_for() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let counter = Counter::new();
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(3);
+    let first = counter.dir.path().join("first");
+    dump(&runtime, &id, &first, &["--pre-dump"]);
+    let all = blocks_of_pages(&first);
+    counter.counts_beyond(counter.number() + 3);
+    let kept = counter.dir.path().join("kept");
+    dump(&runtime, &id, &kept, &["--parent-path", "../first", "--leave-running"]);
+    assert_eq!(blocks_of_pages(&first), all, "nobody has asked for it");
+    counter.counts_beyond(counter.number() + 3);
+    let flags = ["--parent-path", "../first", "--auto-dedup"];
+    dump(&runtime, &id, &counter.images(), &flags);
+    let rest = blocks_of_pages(&first);
+    assert!(
+        rest < all,
+        "the pages that the second image has are gone from the first: {rest} of {all}"
+    );
+    let (number, saved) = (counter.number(), blocks_of_pages(&counter.images()));
+    restore(&runtime, &counter, &id, &["--auto-dedup"]);
+    counter.counts_beyond(number + 2);
+    assert!(blocks_of_pages(&counter.images()) < saved, "what is restored is gone from the image");
     runtime.call(&["delete", "--force", &id]).ok();
     assert_nothing_left(&runtime, &id);
 }

@@ -2,17 +2,20 @@
 //! in the guest of `make test-vm`; where SELinux is off, labels are refused (`properties.rs`).
 
 use kickstage_tests::bundle::unique_id;
+use kickstage_tests::saved::{Counter, criu_works, dump, restore, start};
 use kickstage_tests::world::assert_nothing_left;
 use kickstage_tests::{Bundle, Ended, Running, Runtime};
 use nix::mount::{MsFlags, mount, umount};
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Command;
 
 /// May write what is of its own label only.
 const CONTAINED: &str = "tests_u:tests_r:contained_t:s0:c1,c2";
 const OTHERS: &str = "tests_u:tests_r:contained_t:s0:c1,c3";
 const HOSTS: &str = "tests_u:tests_r:host_t:s0";
 const OWN: &str = "tests_u:tests_r:own_t:s0:c1,c2";
+const OTHERS_OWN: &str = "tests_u:tests_r:own_t:s0:c1,c3";
 
 /// Whether the policy of these tests is loaded, and enforced.
 fn is_enforced() -> bool {
@@ -202,4 +205,71 @@ fn a_label_that_the_policy_does_not_know_or_not_allow_is_refused_by_its_key() {
     let running = Running::new(Runtime::kickstage(), labelled(&["sleep", "1000"]));
     let ended = running.exec(&["--process-label", "no label"], &["echo", "ran"]);
     assert!(ended.code != 0 && ended.stderr.contains("/process/selinuxLabel"), "{ended:?}");
+}
+
+/// A counter whose mounts have a label of their own.
+fn counter() -> Counter {
+    let mut counter = Counter::new();
+    counter.bundle = counter.bundle.with("/linux/mountLabel", json!(OWN));
+    counter
+}
+
+#[test]
+fn mounts_of_a_restored_container_have_their_label_or_another_one() {
+    if !is_enforced() || !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let counter = counter();
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(0);
+    let label = |id: &str| {
+        let seen = runtime.call(&["exec", id, "probe", "label", "/dev/shm"]).ok().json();
+        seen["/dev/shm"].clone()
+    };
+    assert_eq!(label(&id), json!(OWN));
+    dump(&runtime, &id, &counter.images(), &[]);
+    for (flags, wanted) in [(&[][..], OWN), (&["--lsm-mount-context", OTHERS_OWN], OTHERS_OWN)] {
+        restore(&runtime, &counter, &id, flags);
+        assert_eq!(label(&id), json!(wanted));
+        runtime.call(&["delete", "--force", &id]).ok();
+    }
+    assert_nothing_left(&runtime, &id);
+}
+
+/// Debian's criu knows nothing of SELinux, and does not say so.
+#[test]
+fn a_label_that_criu_loses_is_not_lost_in_silence() {
+    if !is_enforced() || !criu_works() {
+        return;
+    }
+    let libraries = Command::new("sh").args(["-c", "ldd \"$(command -v criu)\""]).output().unwrap();
+    if String::from_utf8_lossy(&libraries.stdout).contains("libselinux") {
+        return eprintln!("not here: this criu knows SELinux");
+    }
+    let is_refused = |ended: &Ended, words: &[&str]| {
+        let all = [words, &["criu has lost it", CONTAINED, "libselinux"]].concat();
+        let missing: Vec<_> = all.iter().filter(|word| !ended.stderr.contains(**word)).collect();
+        assert!(ended.code == 1 && missing.is_empty(), "{missing:?}: {ended:?}");
+    };
+    let (ours, runc) = (Runtime::kickstage(), Runtime::of("runc"));
+    let mut counter = counter();
+    counter.bundle = counter.bundle.with("/process/selinuxLabel", json!(CONTAINED));
+    let images = counter.images().display().to_string();
+    let id = start(&ours, &counter);
+    counter.counts_beyond(0);
+    is_refused(&ours.call(&["checkpoint", "--image-path", &images, &id]), &["save"]);
+    assert_eq!(ours.state(&id)["status"], "running");
+    counter.counts_beyond(counter.number());
+    ours.call(&["delete", "--force", &id]).ok();
+    // runc saves it without its label: it does not come back to run without one
+    let id = start(&runc, &counter);
+    counter.counts_beyond(0);
+    fs::remove_dir_all(&images).unwrap();
+    dump(&runc, &id, &counter.images(), &[]);
+    let number = counter.number();
+    let ended = ours.call(&["restore", "-d", "-b", counter.path(), "--image-path", &images, &id]);
+    is_refused(&ended, &["restore", "/process/selinuxLabel"]);
+    assert_eq!(counter.number(), number, "nothing of it has run");
+    assert_nothing_left(&ours, &id);
 }

@@ -6,7 +6,8 @@
 //! [NAME]` tells of the session keyring, `probe label PATH…` of SELinux labels, `probe exchange A B` exchanges two names for ever, `probe
 //! libc` uses what a C library does by one of several calls. `probe notify WORD…` only sends each
 //! word to `$NOTIFY_SOCKET`, and then waits to be killed. `probe lock FILE READY` locks a file, writes
-//! 1 to another, and waits likewise.
+//! 1 to another, and waits likewise. `probe send SOCKET` counts for ever, to a socket that it has
+//! connected to once.
 
 #[path = "probe/calls.rs"]
 mod calls;
@@ -14,12 +15,14 @@ mod calls;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
     match words.get(1).map(String::as_str) {
         Some("notify") => return notify(words.into_iter().skip(2)),
         Some("lock") if words.len() == 4 => return lock(&words[2], &words[3]),
+        Some("send") if words.len() == 3 => send(&words[2]),
         Some("exchange") if words.len() == 4 => exchange(&words[2], &words[3]),
         _ => {}
     }
@@ -65,7 +68,6 @@ fn main() {
     println!("{}", Value::Object(seen));
 }
 
-/// What an attacker does to the names of a volume.
 fn lock(path: &str, ready: &str) {
     let file = fs::File::create(path).expect("writable");
     file.lock().expect("nobody else has it");
@@ -75,6 +77,17 @@ fn lock(path: &str, ready: &str) {
     }
 }
 
+fn send(path: &str) -> ! {
+    let socket = UnixDatagram::unbound().expect("sockets are allowed");
+    socket.connect(path).expect("somebody has bound it");
+    for number in 1_u64.. {
+        socket.send(number.to_string().as_bytes()).expect("it is heard");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    unreachable!("a number of 64 bits has no end here")
+}
+
+/// What an attacker does to the names of a volume.
 fn exchange(one: &str, other: &str) -> ! {
     let path = |name: &str| std::ffi::CString::new(name).expect("an argument has no NUL");
     let (one, other) = (path(one), path(other));
