@@ -80,6 +80,13 @@ pub fn engines() -> [(&'static str, Runtime); 2] {
     [("kickstage", Runtime::kickstage()), ("runc", Runtime::of("runc"))]
 }
 
+/// A container whose shell runs another script.
+pub fn scripted(script: &str) -> Counter {
+    let mut counter = Counter::new();
+    counter.bundle.config["process"]["args"] = json!(["sh", "-c", script]);
+    counter
+}
+
 /// `create`, `start` with streams that are pipes of nobody.
 pub fn start(runtime: &Runtime, counter: &Counter) -> String {
     let id = unique_id();
@@ -96,6 +103,16 @@ pub fn dump(runtime: &Runtime, id: &str, images: &Path, flags: &[&str]) {
     let images = images.to_str().unwrap();
     let ended = runtime.call(&[&["checkpoint", "--image-path", images], flags, &[id]].concat());
     assert_eq!(ended.code, 0, "{ended:?}\n{}", log(images, "dump.log"));
+}
+
+/// Saving it without a flag fails, by CRIU's own words, and it goes on.
+#[track_caller]
+pub fn is_refused(runtime: &Runtime, id: &str, counter: &Counter, words: &str) {
+    let images = counter.dir.path().join("refused");
+    let images = images.to_str().unwrap();
+    let ended = runtime.call(&["checkpoint", "--image-path", images, id]);
+    assert!(ended.code == 1 && ended.stderr.contains(words), "{ended:?}");
+    assert_eq!(runtime.state(id)["status"], "running");
 }
 
 /// Makes it again, detached.

@@ -3,33 +3,14 @@
 
 use kickstage_tests::Runtime;
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::saved::{Counter, criu_works, dump, restore, start};
+use kickstage_tests::saved::{Counter, criu_works, dump, is_refused, restore, scripted, start};
 use kickstage_tests::world::{assert_nothing_left, cgroup_value, wait_until};
 use serde_json::json;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
-/// A container whose shell runs another script.
-fn scripted(script: &str) -> Counter {
-    let mut counter = Counter::new();
-    counter.bundle.config["process"]["args"] = json!(["sh", "-c", script]);
-    counter
-}
-
-/// Saving it fails, by CRIU's own words, and it goes on.
-#[track_caller]
-fn is_refused(runtime: &Runtime, id: &str, counter: &Counter, words: &str) {
-    let images = counter.dir.path().join("refused");
-    let images = images.to_str().unwrap();
-    let ended = runtime.call(&["checkpoint", "--image-path", images, id]);
-    assert!(ended.code == 1 && ended.stderr.contains(words), "{ended:?}");
-    assert_eq!(runtime.state(id)["status"], "running");
-}
 
 #[test]
 fn systemd_gives_a_restored_container_its_unit() {
@@ -101,69 +82,6 @@ fn locks_of_files_are_kept_if_asked_for() {
     assert_nothing_left(&runtime, &id);
 }
 
-#[test]
-fn tcp_connections_go_on_if_asked_for() {
-    if !criu_works() {
-        return;
-    }
-    let runtime = Runtime::kickstage();
-    let script = "sleep 1000 | nc -l -p 7 > /out/heard & n=0; \
-                  (while :; do n=$((n + 1)); echo $n; echo $n > /out/n; sleep 0.1; done) \
-                  | (until nc 127.0.0.1 7; do sleep 0.1; done)";
-    let counter = scripted(script);
-    symlink("busybox", counter.bundle.inside("bin/nc")).unwrap();
-    let heard = || fs::read_to_string(counter.dir.path().join("heard")).unwrap_or_default();
-    let id = start(&runtime, &counter);
-    wait_until("it is heard", || heard().lines().count() > 2);
-    is_refused(&runtime, &id, &counter, "tcp");
-    dump(&runtime, &id, &counter.images(), &["--tcp-established"]);
-    let before = heard();
-    restore(&runtime, &counter, &id, &["--tcp-established"]);
-    wait_until("it is heard again", || heard().lines().count() > before.lines().count() + 3);
-    let numbers: Vec<usize> = heard().lines().filter_map(|line| line.parse().ok()).collect();
-    assert!(numbers.iter().zip(1..).all(|(heard, said)| *heard == said), "{numbers:?}");
-    runtime.call(&["delete", "--force", &id]).ok();
-    assert_nothing_left(&runtime, &id);
-}
-
-#[test]
-fn a_socket_of_the_outside_is_found_again_if_asked_for() {
-    if !criu_works() {
-        return;
-    }
-    let runtime = Runtime::kickstage();
-    let mut counter = Counter::new();
-    // CRIU knows those of the container's network only, by the path that they were bound to
-    let outside = tempfile::tempdir().unwrap();
-    let path = outside.path().join("socket");
-    let listener = UnixDatagram::bind(&path).unwrap();
-    listener.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let volume =
-        json!({"destination": outside.path(), "source": outside.path(), "options": ["bind"]});
-    counter.bundle =
-        counter.bundle.joining("network", "/proc/self/ns/net").adding("/mounts", volume);
-    counter.bundle.config["process"]["args"] = json!(["probe", "send", path]);
-    let heard = || -> u64 {
-        let mut text = [0; 32];
-        let length = listener.recv(&mut text).unwrap();
-        str::from_utf8(&text[..length]).unwrap().parse().unwrap()
-    };
-    let id = start(&runtime, &counter);
-    assert_eq!(heard(), 1);
-    is_refused(&runtime, &id, &counter, "--ext-unix-sk");
-    dump(&runtime, &id, &counter.images(), &["--ext-unix-sk"]);
-    listener.set_nonblocking(true).unwrap();
-    let mut text = [0; 32];
-    while listener.recv(&mut text).is_ok() {}
-    listener.set_nonblocking(false).unwrap();
-    restore(&runtime, &counter, &id, &["--ext-unix-sk"]);
-    let first = heard();
-    assert!(first > 1, "it did not begin again");
-    assert_eq!(heard(), first + 1);
-    runtime.call(&["delete", "--force", &id]).ok();
-    assert_nothing_left(&runtime, &id);
-}
-
 /// What the pages of an image take on the disk, in blocks of 512 bytes.
 fn blocks_of_pages(images: &Path) -> u64 {
     let entries = fs::read_dir(images).unwrap().map(|entry| entry.unwrap());
@@ -199,6 +117,45 @@ fn pages_that_nobody_needs_are_dropped_from_the_images_if_asked_for() {
     restore(&runtime, &counter, &id, &["--auto-dedup"]);
     counter.counts_beyond(number + 2);
     assert!(blocks_of_pages(&counter.images()) < saved, "what is restored is gone from the image");
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn pages_go_to_a_server_if_there_is_one() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let counter = Counter::new();
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(3);
+    let elsewhere = counter.dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let port = "27278";
+    let mut server = Command::new("criu")
+        .args(["page-server", "--address", "127.0.0.1", "--port", port, "-D"])
+        .arg(&elsewhere)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let listens = || {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        table.contains("0100007F:6A8E 00000000:0000 0A")
+    };
+    wait_until("the server listens", listens);
+    dump(&runtime, &id, &counter.images(), &["--page-server", &format!("127.0.0.1:{port}")]);
+    assert!(server.wait().unwrap().success());
+    assert_eq!(blocks_of_pages(&counter.images()), 0);
+    assert!(blocks_of_pages(&elsewhere) > 0);
+    for entry in fs::read_dir(&elsewhere).unwrap().map(|entry| entry.unwrap()) {
+        if entry.file_name().to_string_lossy().starts_with("page") {
+            fs::rename(entry.path(), counter.images().join(entry.file_name())).unwrap();
+        }
+    }
+    let number = counter.number();
+    restore(&runtime, &counter, &id, &[]);
+    counter.counts_beyond(number + 2);
     runtime.call(&["delete", "--force", &id]).ok();
     assert_nothing_left(&runtime, &id);
 }

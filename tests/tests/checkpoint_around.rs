@@ -1,0 +1,168 @@
+//! What is around a saved container: connections, sockets of others, networks, control groups,
+//! terminals. Runs where CRIU does: in the guest of `make test-vm`.
+
+use kickstage_tests::Runtime;
+use kickstage_tests::saved::{Counter, criu_works, dump, is_refused, restore, scripted, start};
+use kickstage_tests::world::{assert_nothing_left, wait_until};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+/// Counts into a connection, whose other end writes to `/out/heard`.
+fn talking() -> Counter {
+    let script = "sleep 1000 | nc -l -p 7 > /out/heard & n=0; \
+                  (while :; do n=$((n + 1)); echo $n; echo $n > /out/n; sleep 0.1; done) \
+                  | (until nc 127.0.0.1 7; do sleep 0.1; done); echo over > /out/over; sleep 1000";
+    let counter = scripted(script);
+    symlink("busybox", counter.bundle.inside("bin/nc")).unwrap();
+    counter
+}
+
+#[test]
+fn tcp_connections_go_on_if_asked_for() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let counter = talking();
+    let heard = || fs::read_to_string(counter.dir.path().join("heard")).unwrap_or_default();
+    let id = start(&runtime, &counter);
+    wait_until("it is heard", || heard().lines().count() > 2);
+    is_refused(&runtime, &id, &counter, "tcp");
+    dump(&runtime, &id, &counter.images(), &["--tcp-established"]);
+    let before = heard();
+    restore(&runtime, &counter, &id, &["--tcp-established"]);
+    wait_until("it is heard again", || heard().lines().count() > before.lines().count() + 3);
+    let numbers: Vec<usize> = heard().lines().filter_map(|line| line.parse().ok()).collect();
+    assert!(numbers.iter().zip(1..).all(|(heard, said)| *heard == said), "{numbers:?}");
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn tcp_connections_are_closed_and_the_container_kept_if_asked_for() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let counter = talking();
+    let id = start(&runtime, &counter);
+    let has_connections = || {
+        let table = runtime.call(&["exec", &id, "cat", "/proc/net/tcp"]).ok().stdout;
+        // st, TCP_ESTABLISHED
+        table.lines().any(|line| line.split_whitespace().nth(3) == Some("01"))
+    };
+    wait_until("it is connected", has_connections);
+    dump(&runtime, &id, &counter.images(), &["--tcp-established"]);
+    restore(&runtime, &counter, &id, &["--tcp-close", "--keep"]);
+    wait_until("both ends see that", || counter.dir.path().join("over").exists());
+    assert!(!has_connections());
+    runtime.call(&["kill", &id, "KILL"]).ok();
+    wait_until("it has ended", || runtime.state(&id)["status"] == "stopped");
+    runtime.call(&["delete", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn a_network_is_left_to_others_if_asked_for() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let counter = Counter::new();
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(0);
+    let flags = |id: &str| {
+        let flags = runtime.call(&["exec", id, "cat", "/sys/class/net/lo/flags"]).ok().stdout;
+        flags.trim().to_owned()
+    };
+    assert_eq!(flags(&id), "0x9", "IFF_UP | IFF_LOOPBACK");
+    let kept = counter.dir.path().join("kept");
+    dump(&runtime, &id, &kept, &["--leave-running"]);
+    dump(&runtime, &id, &counter.images(), &["--empty-ns", "network"]);
+    restore(&runtime, &counter, &id, &["--empty-ns", "network"]);
+    assert_eq!(flags(&id), "0x8", "a namespace of its own, in which nobody has done anything");
+    runtime.call(&["delete", "--force", &id]).ok();
+    fs::remove_dir_all(counter.images()).unwrap();
+    fs::rename(kept, counter.images()).unwrap();
+    restore(&runtime, &counter, &id, &[]);
+    assert_eq!(flags(&id), "0x9");
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn cgroups_that_the_container_has_made_are_made_again_unless_that_is_unwanted() {
+    if !criu_works() {
+        return;
+    }
+    if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        return eprintln!("not here: a container may make none in cgroup v1");
+    }
+    let runtime = Runtime::kickstage();
+    let script = "cd /sys/fs/cgroup; mkdir own; echo 1 > own/cgroup.procs; \
+                  n=0; while :; do n=$((n + 1)); echo $n > /out/n; sleep 0.1; done";
+    let mut counter = scripted(script);
+    let mounts = counter.bundle.config["mounts"].as_array_mut().unwrap();
+    let mount = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").unwrap();
+    mount["options"] = json!(["nosuid", "noexec", "nodev", "rw"]);
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(0);
+    let is_in_its_own = || {
+        let pid = runtime.state(&id)["pid"].as_i64().unwrap();
+        fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap().ends_with("/own\n")
+    };
+    assert!(is_in_its_own());
+    for (mode, made) in [("soft", true), ("full", true), ("strict", true), ("ignore", false)] {
+        let _ = fs::remove_dir_all(counter.images());
+        let flags = ["--manage-cgroups-mode", mode];
+        dump(&runtime, &id, &counter.images(), &flags);
+        let number = counter.number();
+        restore(&runtime, &counter, &id, &flags);
+        counter.counts_beyond(number + 1);
+        assert_eq!(is_in_its_own(), made, "{mode}");
+    }
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn a_socket_of_the_outside_is_found_again_if_asked_for() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let mut counter = Counter::new();
+    // CRIU knows those of the container's network only, by the path that they were bound to
+    let outside = tempfile::tempdir().unwrap();
+    let path = outside.path().join("socket");
+    let listener = UnixDatagram::bind(&path).unwrap();
+    listener.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let volume =
+        json!({"destination": outside.path(), "source": outside.path(), "options": ["bind"]});
+    counter.bundle =
+        counter.bundle.joining("network", "/proc/self/ns/net").adding("/mounts", volume);
+    counter.bundle.config["process"]["args"] = json!(["probe", "send", path]);
+    let heard = || -> u64 {
+        let mut text = [0; 32];
+        let length = listener.recv(&mut text).unwrap();
+        str::from_utf8(&text[..length]).unwrap().parse().unwrap()
+    };
+    let id = start(&runtime, &counter);
+    assert_eq!(heard(), 1);
+    is_refused(&runtime, &id, &counter, "--ext-unix-sk");
+    dump(&runtime, &id, &counter.images(), &["--ext-unix-sk"]);
+    listener.set_nonblocking(true).unwrap();
+    let mut text = [0; 32];
+    while listener.recv(&mut text).is_ok() {}
+    listener.set_nonblocking(false).unwrap();
+    restore(&runtime, &counter, &id, &["--ext-unix-sk"]);
+    let first = heard();
+    assert!(first > 1, "it did not begin again");
+    assert_eq!(heard(), first + 1);
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
