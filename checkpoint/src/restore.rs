@@ -11,7 +11,7 @@ use kickstage_config::{Assembly, Context, Error, Result, Role, Text};
 use kickstage_master::restored::Restored;
 use kickstage_rpc::Executor;
 use kickstage_sys::process::{self, Exit, Forked, clone};
-use kickstage_sys::{Fd, FdRef, mount, signal, socket};
+use kickstage_sys::{Errno, Fd, FdRef, mount, signal, socket};
 
 /// Names of namespaces that are joined, as runc gives them.
 pub(crate) const NET: &str = "extRootNetNS";
@@ -75,7 +75,11 @@ fn make(
         path: program,
         namespaces: clone::NEWNS,
         kept: &kept,
-        prepare: &|| make_root(rootfs).and_then(|()| directories.open_again()),
+        prepare: &|| {
+            leave_callers_keyring(assembly)?;
+            make_root(rootfs)?;
+            directories.open_again()
+        },
     };
     let criu = Criu::start(&program, directories)?;
     restored.settle(criu.pid)?;
@@ -144,6 +148,16 @@ fn pass_terminal(terminal: Option<Fd>, console: Option<&Fd>) -> Result<Option<Fd
     socket::send(console.borrow(), b"/dev/ptmx", Some(terminal.borrow()))
         .during(Role::Checkpoint, "send the terminal to the console socket")?;
     Ok(None)
+}
+
+/// CRIU neither saves nor makes keyrings: what it restores has its own, which must not be ours.
+fn leave_callers_keyring(assembly: &Assembly) -> Result<()> {
+    let Some(name) = &assembly.process.keyring else { return Ok(()) };
+    match process::join_session_keyring(name) {
+        // a kernel without keyrings has none to share
+        Err(Errno(libc::ENOSYS)) => Ok(()),
+        joined => joined.during_on(Role::Checkpoint, "make session keyring", name),
+    }
 }
 
 /// In the mount namespace that CRIU works in and that ends with it: the root must be a mount.

@@ -1,10 +1,13 @@
 //! The session keyring: the caller's stays the caller's.
 
 use kickstage_tests::bundle::unique_id;
+use kickstage_tests::runtime::built;
+use kickstage_tests::saved::{criu_works, dump, restore, scripted, start};
 use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::Value;
 use std::fs;
+use std::process::Command;
 
 /// Number and description.
 fn keyring(seen: &Value, name: &str) -> (i64, String) {
@@ -59,5 +62,29 @@ fn another_container_of_the_same_user_can_not_join_it_by_its_name() {
     let taken = keyring(&thief, &name);
     assert!(own.1.ends_with(&name) && taken.1.ends_with(&name), "{own:?} {taken:?}");
     assert_ne!(own.0, taken.0, "another one of that name");
+    runtime.call(&["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn a_restored_container_has_none_of_the_callers_keys() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let script = "until [ -e /out/go ]; do echo 1 > /out/n; sleep 0.1; done; \
+                  probe keyring '' > /out/told; sleep 1000";
+    let counter = scripted(script);
+    let callers = Command::new(built("probe")).args(["keyring", ""]).output().unwrap();
+    let callers = serde_json::from_slice(&callers.stdout).unwrap();
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(0);
+    dump(&runtime, &id, &counter.images(), &[]);
+    restore(&runtime, &counter, &id, &[]);
+    fs::write(counter.dir.path().join("go"), "").unwrap();
+    let told = || fs::read_to_string(counter.dir.path().join("told")).unwrap_or_default();
+    wait_until("it tells", || told().ends_with('\n'));
+    let own = keyring(&serde_json::from_str(&told()).unwrap(), "");
+    assert!(own.1.ends_with(&format!(";_ses.{id}")), "{own:?}");
+    assert_ne!(own, keyring(&callers, ""));
     runtime.call(&["delete", "--force", &id]).ok();
 }
