@@ -1,6 +1,6 @@
 //! A conversation with CRIU: `criu swrk`, its rpc.proto over a socket that keeps messages apart.
 
-use crate::options::Directories;
+use crate::directories::Directories;
 use crate::wire::{Fields, Message, Value};
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::file;

@@ -1,7 +1,8 @@
 //! Saving a running container.
 
 use crate::criu::{self, Criu, Program, Step, Task};
-use crate::options::{Common, Directories, Images, field};
+use crate::directories::{Directories, Images};
+use crate::options::{Common, field};
 use crate::wire::Message;
 use crate::{descriptors, label, mounts, refused};
 use kickstage_config::cgroup::Version;
@@ -44,7 +45,7 @@ pub fn checkpoint(
     refused::check(assembly)?;
     let program = criu::find(common.criu.as_ref())?;
     let record = container.record()?;
-    let directories = common.directories(Images::New)?;
+    let directories = Directories::of(common, Images::New)?;
     descriptors::save(&directories.images, record.pid)?;
     let task = if dump.pre_dump { Task::PreDump } else { Task::Dump };
     let mut options = common.message(&directories, task.log());

@@ -1,41 +1,40 @@
 //! Labels of a security module. A CRIU that was built without the module's library saves none,
-//! and says nothing of it: what it restores has the label of CRIU itself.
+//! and says nothing of it: what it restores has the label of CRIU itself. (One that finds labels
+//! of a module that it does not know refuses them.)
 
+use crate::wire::{Fields, Value};
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::file::{self, Resolve};
 use kickstage_sys::{Errno, Fd};
 
-/// Neither a label nor what CRIU writes of one process is larger.
-const LIMIT: usize = 1 << 20;
+/// Neither a label nor the inventory is larger.
+const LIMIT: usize = 64 << 10;
 
-/// Fails unless the label of the container's first process is in the images.
+/// Fails if the container's first process has a label, and the images have none.
 pub(crate) fn check_saved(images: &Fd, pid: i32) -> Result<()> {
     let label = of(pid)?;
-    if label.is_empty() || label == own()? || is_in_images(images, &label)? {
+    if label.is_empty() || label == of(std::process::id().cast_signed())? || are_in(images)? {
         return Ok(());
     }
-    Err(lost("save", &label))
+    let text = String::from_utf8_lossy(&label);
+    Err(lost(text.trim_end_matches(['\0', '\n'])))
 }
 
-/// Fails if a restored process has the label of CRIU, and was to have another one.
-pub(crate) fn check_restored(spec: &ProcessSpec, pid: i32) -> Result<()> {
+/// Fails if the first process is to have a label, and the images have none.
+pub(crate) fn check_images(images: &Fd, spec: &ProcessSpec) -> Result<()> {
     let asked = [
         (&spec.apparmor_profile, "/process/apparmorProfile"),
         (&spec.selinux_label, "/process/selinuxLabel"),
     ];
-    for (label, key) in asked {
-        let Some(label) = label else { continue };
-        let own = own()?;
-        if own != label.as_str() && of(pid)? == own {
-            return Err(lost("restore", label.as_str()).at(key));
-        }
+    match asked.iter().find_map(|(label, key)| label.as_ref().map(|label| (label, key))) {
+        Some((label, key)) if !are_in(images)? => Err(lost(label.as_str()).at(key)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-fn lost(task: &str, label: &str) -> Error {
-    Error::new(Role::Checkpoint, format!("{task} the security label"))
+fn lost(label: &str) -> Error {
+    Error::new(Role::Checkpoint, "find the security label in the images")
         .on(label)
         .because("criu has lost it")
         .remedy(
@@ -43,33 +42,47 @@ fn lost(task: &str, label: &str) -> Error {
         )
 }
 
-fn own() -> Result<String> {
-    of(std::process::id().cast_signed())
-}
-
-/// The label of a process, without AppArmor's mode; nothing where the kernel has no module.
-fn of(pid: i32) -> Result<String> {
+/// The label of a process; nothing where the kernel has no module.
+fn of(pid: i32) -> Result<Vec<u8>> {
     let path = Text::new(format!("/proc/{pid}/attr/current")).expect("has no NUL");
-    let bytes = match file::read_host(&path, LIMIT) {
-        Err(Errno(libc::EINVAL | libc::ENOENT)) => Vec::new(),
-        read => read.during_on(Role::Checkpoint, "read", &path)?,
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    let label = text.trim_end_matches(['\0', '\n']);
-    Ok(label.split_once(" (").map_or(label, |(name, _)| name).into())
+    match file::read_host(&path, LIMIT) {
+        Err(Errno(libc::EINVAL | libc::ENOENT)) => Ok(Vec::new()),
+        read => read.during_on(Role::Checkpoint, "read", &path),
+    }
 }
 
-/// Each process has an image of its own, with the label in its text.
-fn is_in_images(images: &Fd, label: &str) -> Result<bool> {
-    let names = file::entries(images.borrow()).during(Role::Checkpoint, "list the images")?;
-    for name in names.iter().filter(|name| name.to_bytes().starts_with(b"core-")) {
-        let open = file::open(images.borrow(), name, libc::O_RDONLY, 0, Resolve::NoSymlinks);
-        let bytes = open
-            .and_then(|image| file::read_all(image.borrow(), LIMIT))
-            .during(Role::Checkpoint, "read an image")?;
-        if bytes.windows(label.len()).any(|part| part == label.as_bytes()) {
-            return Ok(true);
-        }
+/// Whether labels of any module have been saved.
+fn are_in(images: &Fd) -> Result<bool> {
+    let bytes =
+        file::open(images.borrow(), c"inventory.img", libc::O_RDONLY, 0, Resolve::NoSymlinks)
+            .and_then(|inventory| file::read_all(inventory.borrow(), LIMIT))
+            .during(Role::Checkpoint, "read inventory.img")?;
+    Ok(module(&bytes) != 0)
+}
+
+/// `lsmtype` of an `inventory_entry`, which follows two magic numbers and its length.
+fn module(inventory: &[u8]) -> i64 {
+    const LSMTYPE: u64 = 6;
+    let entry = inventory.get(12..).unwrap_or_default();
+    let module = Fields(entry).find_map(|field| match field {
+        (LSMTYPE, Value::Number(module)) => Some(module),
+        _ => None,
+    });
+    module.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Message;
+
+    #[test]
+    fn an_inventory_names_the_module_or_none() {
+        let mut entry = Message::default();
+        entry.number(1, 1).message(3, &Message::default());
+        let image = |entry: &Message| [&[0; 12], entry.as_bytes()].concat();
+        assert_eq!(module(&image(&entry)), 0);
+        assert_eq!(module(&image(entry.number(6, 2))), 2);
+        assert_eq!(module(b"cut off"), 0);
     }
-    Ok(false)
 }

@@ -8,11 +8,13 @@
 
 mod criu;
 mod descriptors;
+mod directories;
 mod dump;
 mod label;
 mod mounts;
 mod options;
 mod refused;
+mod replay;
 mod restore;
 mod wire;
 

@@ -21,6 +21,10 @@ pub(crate) fn sources(plan: &Plan) -> Vec<(&Text, Text)> {
             Op::Mount(mount) if matches!(mount.kind.as_str(), "cgroup" | "cgroup2") => {
                 found.extend(hierarchy(plan, &mount.data).map(|source| (&mount.target, source)));
             }
+            // in a user namespace they are lent by the host
+            Op::Devices { nodes } => {
+                found.extend(nodes.iter().map(|node| (&node.path, node.path.clone())));
+            }
             Op::Mask { paths, .. } => {
                 found.extend(paths.iter().map(|path| (path, Text::from_literal(NULL))));
             }

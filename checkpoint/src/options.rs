@@ -1,9 +1,8 @@
 //! What both ways have in common, and CRIU's names for it (`criu_opts` in its rpc.proto).
 
+use crate::directories::Directories;
 use crate::wire::Message;
-use kickstage_config::{Context, Error, Result, Role, Text};
-use kickstage_sys::file::{self, Resolve};
-use kickstage_sys::{Errno, Fd, FdRef};
+use kickstage_config::Text;
 
 /// The numbers of its fields.
 pub(crate) mod field {
@@ -104,47 +103,7 @@ pub struct Common {
     pub cgroups_mode: CgroupsMode,
 }
 
-/// The open directories.
-pub(crate) struct Directories {
-    pub(crate) images: Fd,
-    images_path: Text,
-    pub(crate) work: Fd,
-    /// Where logs are, for people.
-    pub(crate) work_path: Text,
-}
-
-impl Directories {
-    /// In another mount namespace, under the same numbers: CRIU mounts in the work directory.
-    pub(crate) fn open_again(&self) -> Result<()> {
-        for (path, old) in [(&self.images_path, &self.images), (&self.work_path, &self.work)] {
-            file::place(open(path)?.borrow(), old.raw()).during_on(
-                Role::Checkpoint,
-                "open again",
-                path,
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether the images are yet to be written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Images {
-    New,
-    There,
-}
-
 impl Common {
-    pub(crate) fn directories(&self, images: Images) -> Result<Directories> {
-        let work_path = self.work.clone().unwrap_or_else(|| self.images.clone());
-        if images == Images::New {
-            make(&self.images)?;
-        }
-        make(&work_path)?;
-        let (images, work) = (open(&self.images)?, open(&work_path)?);
-        Ok(Directories { images, images_path: self.images.clone(), work, work_path })
-    }
-
     /// The beginning of a request's options.
     pub(crate) fn message(&self, directories: &Directories, log: &str) -> Message {
         let mut options = Message::default();
@@ -172,24 +131,6 @@ impl Common {
         }
         options
     }
-}
-
-fn make(path: &Text) -> Result<()> {
-    match file::mkdir(FdRef::CWD, path, 0o700) {
-        Ok(()) | Err(Errno(libc::EEXIST)) => Ok(()),
-        Err(errno) => Err(errno).during_on(Role::Checkpoint, "make directory", path),
-    }
-}
-
-fn open(path: &Text) -> Result<Fd> {
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-    file::open(FdRef::CWD, path, flags, 0, Resolve::Anywhere).map_err(|errno| {
-        let error = Error::new(Role::Checkpoint, "open directory").on(path).errno(errno);
-        match errno.0 {
-            libc::ENOENT => error.remedy("name the images of a checkpoint with --image-path"),
-            _ => error,
-        }
-    })
 }
 
 #[cfg(test)]

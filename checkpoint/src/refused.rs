@@ -2,10 +2,17 @@
 
 use kickstage_config::{Assembly, Error, Result, Role};
 
+const NAMESPACES: &str = "/linux/namespaces";
+
 /// Fails at the first thing that a restored container would be without.
 pub(crate) fn check(assembly: &Assembly) -> Result<()> {
     let (host, process) = (&assembly.plan.host, &assembly.process);
+    let joined = &assembly.starter.container.namespaces.paths;
     let lost = [
+        (joined.user.is_some(), NAMESPACES, "a user namespace of others"),
+        (joined.cgroup.is_some(), NAMESPACES, "a cgroup namespace of others"),
+        (joined.mount.is_some(), NAMESPACES, "a mount namespace of others"),
+        (assembly.plan.time_namespace.is_some(), NAMESPACES, "a time namespace of others"),
         (process.landlock.is_some(), "/annotations", "the rules of landlock"),
         // its program is a memfd, which CRIU 3.17 saves and can't open again
         (process.handler.is_some(), "/annotations", "a WebAssembly module"),

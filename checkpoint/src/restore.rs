@@ -1,16 +1,17 @@
 //! Making a running container out of images.
 
 use crate::criu::{self, Criu, Program, Step, Task};
-use crate::options::{Common, Directories, Images, field};
+use crate::directories::{Directories, Images};
+use crate::options::{Common, field};
+use crate::replay::{self, makes_users};
 use crate::wire::Message;
 use crate::{descriptors, label, mounts, refused};
 use kickstage_config::cgroup::Version;
-use kickstage_config::plan::{Op, Supervision};
+use kickstage_config::plan::Supervision;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Assembly, Context, Error, Result, Role, Text};
 use kickstage_master::restored::Restored;
-use kickstage_rpc::Executor;
-use kickstage_sys::process::{self, Exit, Forked, clone};
+use kickstage_sys::process::{self, clone};
 use kickstage_sys::{Errno, Fd, FdRef, mount, signal, socket};
 
 /// Names of namespaces that are joined, as runc gives them.
@@ -35,10 +36,14 @@ pub struct Restore {
 pub fn restore(assembly: &Assembly, common: &Common, asked: &Restore) -> Result<i32> {
     refused::check(assembly)?;
     let program = criu::find(common.criu.as_ref())?;
-    let directories = common.directories(Images::There)?;
+    let directories = Directories::of(common, Images::There)?;
+    // what is asked for by the command line CRIU does, or says why not
+    if asked.lsm_profile.is_none() {
+        label::check_images(&directories.images, &assembly.process)?;
+    }
     // first of all: a signal before the first poll would be lost
     signal::block_all().during(Role::Checkpoint, "block signals")?;
-    make_mount_points(assembly)?;
+    replay::mount_points(assembly)?;
     let mut restored = Restored::prepare(assembly)?;
     match make(assembly, common, asked, &program, &directories, &mut restored) {
         Ok(_) if assembly.plan.supervision == Supervision::Foreign => Ok(0),
@@ -71,6 +76,7 @@ fn make(
     descriptors::inherit(&directories.images, &mut options)?;
     let namespaces = join_namespaces(assembly, &mut options)?;
     let kept: Vec<FdRef<'_>> = namespaces.iter().map(Fd::borrow).collect();
+    let users = &assembly.starter.container.privileges.uid_map;
     let program = Program {
         path: program,
         namespaces: clone::NEWNS,
@@ -78,7 +84,8 @@ fn make(
         prepare: &|| {
             leave_callers_keyring(assembly)?;
             make_root(rootfs)?;
-            directories.open_again()
+            directories.open_again()?;
+            if makes_users(assembly) { directories.lend_images(users) } else { Ok(()) }
         },
     };
     let criu = Criu::start(&program, directories)?;
@@ -93,10 +100,7 @@ fn make(
                 restored.take(first)
             }
             "post-restore" => {
-                // what another label was asked for by the command line criu says itself
-                if asked.lsm_profile.is_none() {
-                    label::check_restored(&assembly.process, first)?;
-                }
+                replay::parameters(assembly, first)?;
                 restored.ready()
             }
             "orphan-pts-master" => {
@@ -187,45 +191,4 @@ fn join_namespaces(assembly: &Assembly, options: &mut Message) -> Result<Vec<Fd>
         options.message(field::JOIN_NS, &join);
     }
     Ok(open)
-}
-
-/// A fresh copy of the root file system may lack what the first start made in it: mount points.
-/// They are made by the very operations of a start, in a mount namespace that ends at once.
-fn make_mount_points(assembly: &Assembly) -> Result<()> {
-    let Forked::Parent(_, child) =
-        process::fork(clone::NEWNS, None).during(Role::Checkpoint, "fork")?
-    else {
-        process::exit(match mount_all(assembly) {
-            Ok(()) => 0,
-            Err(error) => {
-                assembly.report.error(&error);
-                1
-            }
-        })
-    };
-    match process::wait(child.borrow()).during(Role::Checkpoint, "wait for a child")? {
-        Exit::Code(0) => Ok(()),
-        _ => Err(Error::new(Role::Checkpoint, "make the mount points")
-            .because("it failed, and has told why")),
-    }
-}
-
-fn mount_all(assembly: &Assembly) -> Result<()> {
-    let plan = &assembly.plan;
-    let mounts = plan.setup.early.iter().chain(&plan.setup.mounts).filter(|step| {
-        // kernel file systems of a namespace that there is not yet need no more than a directory
-        matches!(step.op, Op::Propagation { .. } | Op::Rootfs { .. } | Op::Bind(_))
-            || matches!(&step.op, Op::Mount(mount) if mount.kind.as_str() == "tmpfs")
-    });
-    let steps: Vec<_> = mounts.cloned().collect();
-    let directories = plan.setup.steps().filter_map(|step| match &step.op {
-        Op::Mount(mount) if mount.kind.as_str() != "tmpfs" => Some(kickstage_config::plan::Step {
-            key: step.key.clone(),
-            op: Op::Directory { path: mount.target.clone(), mode: 0o755 },
-        }),
-        _ => None,
-    });
-    let mut executor = Executor::new();
-    executor.run(&steps)?;
-    executor.run(&directories.collect::<Vec<_>>())
 }

@@ -25,6 +25,8 @@ pub struct Counter {
     pub bundle: Bundle,
     /// What is `/out` in it.
     pub dir: TempDir,
+    /// What CRIU has: it mounts where it works, which in a volume would be in its own way.
+    pub saved: TempDir,
 }
 
 impl Default for Counter {
@@ -50,7 +52,7 @@ impl Counter {
                 "/linux/resources",
                 json!({"memory": {"limit": 67_108_864}, "pids": {"limit": 44}}),
             );
-        Self { bundle, dir }
+        Self { bundle, dir, saved: tempfile::tempdir().unwrap() }
     }
 
     /// How far it has counted.
@@ -66,7 +68,7 @@ impl Counter {
 
     /// Where it is saved.
     pub fn images(&self) -> PathBuf {
-        self.dir.path().join("images")
+        self.saved.path().join("images")
     }
 
     /// Of its bundle.
@@ -92,7 +94,8 @@ pub fn start(runtime: &Runtime, counter: &Counter) -> String {
     let id = unique_id();
     let mut create = runtime.command(&["create", "-b", counter.path(), &id]);
     create.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(create.status().unwrap().success());
+    let created = create.status().unwrap().success();
+    assert!(created, "{:?}", runtime.call(&["create", "-b", counter.path(), &id]));
     runtime.call(&["start", &id]).ok();
     id
 }
@@ -108,7 +111,7 @@ pub fn dump(runtime: &Runtime, id: &str, images: &Path, flags: &[&str]) {
 /// Saving it without a flag fails, by CRIU's own words, and it goes on.
 #[track_caller]
 pub fn is_refused(runtime: &Runtime, id: &str, counter: &Counter, words: &str) {
-    let images = counter.dir.path().join("refused");
+    let images = counter.saved.path().join("refused");
     let images = images.to_str().unwrap();
     let ended = runtime.call(&["checkpoint", "--image-path", images, id]);
     assert!(ended.code == 1 && ended.stderr.contains(words), "{ended:?}");

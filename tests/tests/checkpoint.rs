@@ -72,9 +72,13 @@ fn what_criu_would_lose_is_refused_by_its_key() {
     let io_priority = Bundle::new(&["sleep", "1000"])
         .with("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 4}));
     let module = kickstage_tests::wasm::bundle(&["pause"]);
-    for (bundle, words) in
-        [(io_priority, ["/process/ioPriority", "priority"]), (module, ["/annotations", "module"])]
-    {
+    let joined = Bundle::new(&["sleep", "1000"]).joining("cgroup", "/proc/self/ns/cgroup");
+    let of_others = (joined, ["/linux/namespaces", "cgroup namespace of others"]);
+    for (bundle, words) in [
+        of_others,
+        (io_priority, ["/process/ioPriority", "priority"]),
+        (module, ["/annotations", "module"]),
+    ] {
         let id = runtime.start(&bundle);
         let ended = runtime.call(&["checkpoint", &id]);
         assert!(
@@ -176,7 +180,7 @@ fn one_that_is_left_running_runs_on_and_can_be_doubled_later() {
     let id = start(&runtime, &counter);
     counter.counts_beyond(0);
     let pid = runtime.state(&id)["pid"].clone();
-    let first = counter.dir.path().join("first");
+    let first = counter.saved.path().join("first");
     dump(&runtime, &id, &first, &["--pre-dump"]);
     counter.counts_beyond(counter.number());
     dump(&runtime, &id, &counter.images(), &["--parent-path", "../first", "--leave-running"]);

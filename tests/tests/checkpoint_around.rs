@@ -5,10 +5,11 @@ use kickstage_tests::Runtime;
 use kickstage_tests::saved::{Counter, criu_works, dump, is_refused, restore, scripted, start};
 use kickstage_tests::world::{assert_nothing_left, wait_until};
 use serde_json::json;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Counts into a connection, whose other end writes to `/out/heard`.
@@ -80,7 +81,7 @@ fn a_network_is_left_to_others_if_asked_for() {
         flags.trim().to_owned()
     };
     assert_eq!(flags(&id), "0x9", "IFF_UP | IFF_LOOPBACK");
-    let kept = counter.dir.path().join("kept");
+    let kept = counter.saved.path().join("kept");
     dump(&runtime, &id, &kept, &["--leave-running"]);
     dump(&runtime, &id, &counter.images(), &["--empty-ns", "network"]);
     restore(&runtime, &counter, &id, &["--empty-ns", "network"]);
@@ -163,6 +164,70 @@ fn a_socket_of_the_outside_is_found_again_if_asked_for() {
     let first = heard();
     assert!(first > 1, "it did not begin again");
     assert_eq!(heard(), first + 1);
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+/// With a user namespace.
+fn with_users_of_its_own(mut counter: Counter) -> Counter {
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    counter.bundle = counter
+        .bundle
+        .adding("/linux/namespaces", json!({"type": "user"}))
+        .with("/linux/uidMappings", map.clone())
+        .with("/linux/gidMappings", map);
+    let rootfs = counter.bundle.inside("");
+    let mut chown = Command::new("chown");
+    chown.args(["-R", "100000:100000"]).arg(rootfs).arg(counter.dir.path());
+    assert!(chown.status().unwrap().success());
+    for path in [counter.bundle.path(), counter.dir.path()] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    counter
+}
+
+#[test]
+fn kernel_parameters_of_the_bundle_hold_again() {
+    if !criu_works() {
+        return;
+    }
+    let wanted = [
+        ("kernel.msgmax", "9000"),
+        ("kernel.sem", "250\t32000\t100\t129"),
+        ("kernel.shm_rmid_forced", "1"),
+        ("fs.mqueue.msg_max", "11"),
+        ("net.ipv4.ip_forward", "1"),
+        ("net.ipv4.ip_unprivileged_port_start", "0"),
+        ("net.ipv4.ping_group_range", "0\t5"),
+        ("net.ipv4.tcp_keepalive_time", "77"),
+        ("net.ipv4.conf.all.rp_filter", "2"),
+    ];
+    for mapped in [false, true] {
+        let mut counter = Counter::new();
+        counter.bundle = counter.bundle.with("/linux/sysctl", wanted.into_iter().collect());
+        if mapped {
+            counter = with_users_of_its_own(counter);
+        }
+        come_back(&counter, &wanted);
+    }
+}
+
+fn come_back(counter: &Counter, wanted: &[(&str, &str)]) {
+    let runtime = Runtime::kickstage();
+    let id = start(&runtime, counter);
+    counter.counts_beyond(0);
+    let values = || -> Vec<String> {
+        let paths = wanted.iter().map(|(name, _)| format!("/proc/sys/{}", name.replace('.', "/")));
+        let paths: Vec<String> = paths.collect();
+        let words: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let told = runtime.call(&[&["exec", &id, "cat"], &words[..]].concat()).ok().stdout;
+        told.lines().map(String::from).collect()
+    };
+    let before = values();
+    assert!(before.iter().eq(wanted.iter().map(|(_, value)| value)), "{before:?}");
+    dump(&runtime, &id, &counter.images(), &[]);
+    restore(&runtime, counter, &id, &[]);
+    assert_eq!(values(), before);
     runtime.call(&["delete", "--force", &id]).ok();
     assert_nothing_left(&runtime, &id);
 }

@@ -98,11 +98,11 @@ fn pages_that_nobody_needs_are_dropped_from_the_images_if_asked_for() {
     let counter = Counter::new();
     let id = start(&runtime, &counter);
     counter.counts_beyond(3);
-    let first = counter.dir.path().join("first");
+    let first = counter.saved.path().join("first");
     dump(&runtime, &id, &first, &["--pre-dump"]);
     let all = blocks_of_pages(&first);
     counter.counts_beyond(counter.number() + 3);
-    let kept = counter.dir.path().join("kept");
+    let kept = counter.saved.path().join("kept");
     dump(&runtime, &id, &kept, &["--parent-path", "../first", "--leave-running"]);
     assert_eq!(blocks_of_pages(&first), all, "nobody has asked for it");
     counter.counts_beyond(counter.number() + 3);
@@ -130,7 +130,7 @@ fn pages_go_to_a_server_if_there_is_one() {
     let counter = Counter::new();
     let id = start(&runtime, &counter);
     counter.counts_beyond(3);
-    let elsewhere = counter.dir.path().join("elsewhere");
+    let elsewhere = counter.saved.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     let port = "27278";
     let mut server = Command::new("criu")

@@ -258,7 +258,7 @@ fn a_label_that_criu_loses_is_not_lost_in_silence() {
     let images = counter.images().display().to_string();
     let id = start(&ours, &counter);
     counter.counts_beyond(0);
-    is_refused(&ours.call(&["checkpoint", "--image-path", &images, &id]), &["save"]);
+    is_refused(&ours.call(&["checkpoint", "--image-path", &images, &id]), &["checkpoint"]);
     assert_eq!(ours.state(&id)["status"], "running");
     counter.counts_beyond(counter.number());
     ours.call(&["delete", "--force", &id]).ok();

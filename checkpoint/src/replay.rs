@@ -1,0 +1,93 @@
+//! Operations of a start that CRIU leaves to us. Each is done in a process of its own, which can be
+//! in other namespaces.
+
+use kickstage_config::plan::{Op, Step};
+use kickstage_config::{Assembly, Context, Error, Result, Role};
+use kickstage_rpc::Executor;
+use kickstage_sys::process::{self, Exit, Forked, Pid, clone};
+
+/// A fresh copy of the root file system may lack what the first start made in it: mount points.
+/// They are made by the very operations of a start, in a mount namespace that ends at once.
+pub(crate) fn mount_points(assembly: &Assembly) -> Result<()> {
+    apart(assembly, clone::NEWNS, "make the mount points", || mount_all(assembly))
+}
+
+/// CRIU saves those of the ipc namespace, and few of the network's.
+pub(crate) fn parameters(assembly: &Assembly, first: Pid) -> Result<()> {
+    let steps = assembly.plan.setup.steps();
+    let steps: Vec<_> =
+        steps.filter(|step| matches!(step.op, Op::Sysctl { .. })).cloned().collect();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    apart(assembly, 0, "write kernel parameters", || {
+        enter(assembly, first)?;
+        Executor::new().run(&steps)
+    })
+}
+
+/// All that have parameters; as their root, if that is another one.
+fn enter(assembly: &Assembly, first: Pid) -> Result<()> {
+    let process = process::pidfd(first).during_on(Role::Checkpoint, "open process", first)?;
+    let join = |namespaces: u64| {
+        process::join(process.borrow(), namespaces).during_on(
+            Role::Checkpoint,
+            "enter the namespaces of process",
+            first,
+        )
+    };
+    if makes_users(assembly) {
+        join(clone::NEWUSER)?;
+        process::set_gid(0)
+            .and_then(|()| process::set_uid(0))
+            .during(Role::Checkpoint, "become root of the container")?;
+    }
+    join(clone::NEWNET | clone::NEWIPC | clone::NEWUTS)
+}
+
+/// Whether the container has a user namespace of its own.
+pub(crate) fn makes_users(assembly: &Assembly) -> bool {
+    assembly.starter.container.namespaces.flags.contains(clone::NEWUSER as i32)
+}
+
+fn apart(
+    assembly: &Assembly,
+    namespaces: u64,
+    what: &str,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let forked = process::fork(namespaces, None).during(Role::Checkpoint, "fork")?;
+    let Forked::Parent(_, child) = forked else {
+        process::exit(match work() {
+            Ok(()) => 0,
+            Err(error) => {
+                assembly.report.error(&error);
+                1
+            }
+        })
+    };
+    match process::wait(child.borrow()).during(Role::Checkpoint, "wait for a child")? {
+        Exit::Code(0) => Ok(()),
+        _ => Err(Error::new(Role::Checkpoint, what).because("it failed, and has told why")),
+    }
+}
+
+fn mount_all(assembly: &Assembly) -> Result<()> {
+    let plan = &assembly.plan;
+    let mounts = plan.setup.early.iter().chain(&plan.setup.mounts).filter(|step| {
+        // kernel file systems of a namespace that there is not yet need no more than a directory
+        matches!(step.op, Op::Propagation { .. } | Op::Rootfs { .. } | Op::Bind(_))
+            || matches!(&step.op, Op::Mount(mount) if mount.kind.as_str() == "tmpfs")
+    });
+    let steps: Vec<_> = mounts.cloned().collect();
+    let directories = plan.setup.steps().filter_map(|step| match &step.op {
+        Op::Mount(mount) if mount.kind.as_str() != "tmpfs" => Some(Step {
+            key: step.key.clone(),
+            op: Op::Directory { path: mount.target.clone(), mode: 0o755 },
+        }),
+        _ => None,
+    });
+    let mut executor = Executor::new();
+    executor.run(&steps)?;
+    executor.run(&directories.collect::<Vec<_>>())
+}
