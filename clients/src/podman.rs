@@ -223,7 +223,12 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let removed = self.podman.call(&["rm", "--force", "--time", "0", &self.name]);
+        let remove = || self.podman.call(&["rm", "--force", "--time", "0", &self.name]);
+        let mut removed = remove();
+        // podman's own cleanup after the end is at the same mount (podman#11594)
+        if removed.stderr.contains("userdata/shm: device or resource busy") {
+            removed = remove();
+        }
         if !std::thread::panicking() {
             removed.ok();
         }
