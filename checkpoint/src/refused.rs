@@ -13,6 +13,12 @@ pub(crate) fn check(assembly: &Assembly) -> Result<()> {
         (joined.cgroup.is_some(), NAMESPACES, "a cgroup namespace of others"),
         (joined.mount.is_some(), NAMESPACES, "a mount namespace of others"),
         (assembly.plan.time_namespace.is_some(), NAMESPACES, "a time namespace of others"),
+        // whoever is root in the container gets the same by every exec
+        (
+            process.uid != 0 && process.capabilities.ambient != 0,
+            "/process/capabilities/ambient",
+            "ambient capabilities",
+        ),
         (process.landlock.is_some(), "/annotations", "the rules of landlock"),
         // its program is a memfd, which CRIU 3.17 saves and can't open again
         (process.handler.is_some(), "/annotations", "a WebAssembly module"),

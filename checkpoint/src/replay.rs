@@ -4,7 +4,9 @@
 use kickstage_config::plan::{Op, Step};
 use kickstage_config::{Assembly, Context, Error, Result, Role};
 use kickstage_rpc::Executor;
+use kickstage_sys::mount::{self, Attributes, Depth, attribute};
 use kickstage_sys::process::{self, Exit, Forked, Pid, clone};
+use kickstage_sys::{FdRef, file};
 
 /// A fresh copy of the root file system may lack what the first start made in it: mount points.
 /// They are made by the very operations of a start, in a mount namespace that ends at once.
@@ -12,37 +14,54 @@ pub(crate) fn mount_points(assembly: &Assembly) -> Result<()> {
     apart(assembly, clone::NEWNS, "make the mount points", || mount_all(assembly))
 }
 
-/// CRIU saves those of the ipc namespace, and few of the network's.
-pub(crate) fn parameters(assembly: &Assembly, first: Pid) -> Result<()> {
+/// In the namespaces of the restored process: kernel parameters, of which CRIU saves those of the
+/// ipc namespace and few of the network's, and what config.json says of the root's mount.
+pub(crate) fn inside(assembly: &Assembly, first: Pid) -> Result<()> {
     let steps = assembly.plan.setup.steps();
-    let steps: Vec<_> =
+    let parameters: Vec<_> =
         steps.filter(|step| matches!(step.op, Op::Sysctl { .. })).cloned().collect();
-    if steps.is_empty() {
-        return Ok(());
-    }
-    apart(assembly, 0, "write kernel parameters", || {
-        enter(assembly, first)?;
-        Executor::new().run(&steps)
+    apart(assembly, 0, "prepare the namespaces", || {
+        let process = process::pidfd(first).during_on(Role::Checkpoint, "open process", first)?;
+        enter(assembly, process.borrow())?;
+        Executor::new().run(&parameters)?;
+        // the host's /proc is out of sight from here on
+        join(process.borrow(), clone::NEWNS)?;
+        let entered = assembly.plan.setup.steps().find_map(|step| match step.op {
+            Op::EnterRoot { propagation, readonly, .. } => Some((propagation, readonly)),
+            _ => None,
+        });
+        entered.map_or(Ok(()), |(propagation, readonly)| change_root_mount(propagation, readonly))
     })
 }
 
+fn change_root_mount(propagation: u64, readonly: bool) -> Result<()> {
+    if propagation != 0 {
+        mount::mount(None, c"/", None, propagation, None)
+            .during(Role::Checkpoint, "change the propagation of the root")?;
+    }
+    if readonly {
+        let root = file::open_host(c"/", libc::O_PATH | libc::O_DIRECTORY)
+            .during(Role::Checkpoint, "open the root")?;
+        let change = Attributes { set: attribute::RDONLY, ..Attributes::default() };
+        mount::set_attributes(root.borrow(), Depth::One, &change)
+            .during(Role::Checkpoint, "make the root read-only")?;
+    }
+    Ok(())
+}
+
 /// All that have parameters; as their root, if that is another one.
-fn enter(assembly: &Assembly, first: Pid) -> Result<()> {
-    let process = process::pidfd(first).during_on(Role::Checkpoint, "open process", first)?;
-    let join = |namespaces: u64| {
-        process::join(process.borrow(), namespaces).during_on(
-            Role::Checkpoint,
-            "enter the namespaces of process",
-            first,
-        )
-    };
+fn enter(assembly: &Assembly, process: FdRef<'_>) -> Result<()> {
     if makes_users(assembly) {
-        join(clone::NEWUSER)?;
+        join(process, clone::NEWUSER)?;
         process::set_gid(0)
             .and_then(|()| process::set_uid(0))
             .during(Role::Checkpoint, "become root of the container")?;
     }
-    join(clone::NEWNET | clone::NEWIPC | clone::NEWUTS)
+    join(process, clone::NEWNET | clone::NEWIPC | clone::NEWUTS)
+}
+
+fn join(process: FdRef<'_>, namespaces: u64) -> Result<()> {
+    process::join(process, namespaces).during(Role::Checkpoint, "enter the namespaces")
 }
 
 /// Whether the container has a user namespace of its own.

@@ -82,7 +82,7 @@ fn make(
         namespaces: clone::NEWNS,
         kept: &kept,
         prepare: &|| {
-            leave_callers_keyring(assembly)?;
+            bequeath(assembly)?;
             make_root(rootfs)?;
             directories.open_again()?;
             if makes_users(assembly) { directories.lend_images(users) } else { Ok(()) }
@@ -100,7 +100,7 @@ fn make(
                 restored.take(first)
             }
             "post-restore" => {
-                replay::parameters(assembly, first)?;
+                replay::inside(assembly, first)?;
                 restored.ready()
             }
             "orphan-pts-master" => {
@@ -154,14 +154,21 @@ fn pass_terminal(terminal: Option<Fd>, console: Option<&Fd>) -> Result<Option<Fd
     Ok(None)
 }
 
-/// CRIU neither saves nor makes keyrings: what it restores has its own, which must not be ours.
-fn leave_callers_keyring(assembly: &Assembly) -> Result<()> {
-    let Some(name) = &assembly.process.keyring else { return Ok(()) };
-    match process::join_session_keyring(name) {
-        // a kernel without keyrings has none to share
-        Err(Errno(libc::ENOSYS)) => Ok(()),
-        joined => joined.during_on(Role::Checkpoint, "make session keyring", name),
+/// What CRIU does not save its processes have from CRIU itself: the session keyring, which must not
+/// be ours, and (before CRIU 3.19) that an exec gives no privileges.
+fn bequeath(assembly: &Assembly) -> Result<()> {
+    let process = &assembly.process;
+    if let Some(name) = &process.keyring {
+        match process::join_session_keyring(name) {
+            // a kernel without keyrings has none to share
+            Err(Errno(libc::ENOSYS)) => {}
+            joined => joined.during_on(Role::Checkpoint, "make session keyring", name)?,
+        }
     }
+    if process.no_new_privs {
+        process::no_new_privileges().during(Role::Checkpoint, "set no_new_privs")?;
+    }
+    Ok(())
 }
 
 /// In the mount namespace that CRIU works in and that ends with it: the root must be a mount.

@@ -4,6 +4,7 @@ use crate::bundle::unique_id;
 use crate::world::wait_until;
 use crate::{Bundle, Runtime};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -132,6 +133,22 @@ pub fn restore(runtime: &Runtime, counter: &Counter, id: &str, flags: &[&str]) {
     let status = command.status().unwrap();
     let said = fs::read_to_string(out).unwrap();
     assert!(status.success(), "{said}\n{}", log(images, "restore.log"));
+}
+
+/// What the mounts of a process look like, without numbers.
+pub fn mounts(pid: i64) -> BTreeSet<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    let line = |line: &str| {
+        let (left, right) = line.split_once(" - ").unwrap();
+        let words: Vec<&str> = left.split(' ').collect();
+        // runc masks files with the container's null device, we with the host's
+        let kind = if words[3] == "/null" { "null" } else { right.split(' ').next().unwrap() };
+        // shared:N, master:N
+        let tags = words[6..].iter().map(|tag| tag.split(':').next().unwrap());
+        let tags = tags.collect::<Vec<_>>().join(" ");
+        format!("{} {} {kind} {tags}", words[4], words[5])
+    };
+    text.lines().map(line).collect()
 }
 
 /// The end of CRIU's log.

@@ -4,7 +4,7 @@
 
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::passed;
-use kickstage_tests::saved::{Counter, criu_works, dump, engines, restore, start};
+use kickstage_tests::saved::{Counter, criu_works, dump, engines, mounts, restore, start};
 use kickstage_tests::world::{assert_nothing_left, cgroup_value, is_alive, wait_until};
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::json;
@@ -13,19 +13,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
-
-/// What the mounts of a process look like, without numbers.
-fn mounts(pid: i64) -> BTreeSet<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
-    let line = |line: &str| {
-        let (left, right) = line.split_once(" - ").unwrap();
-        let words: Vec<&str> = left.split(' ').collect();
-        // runc masks files with the container's null device, we with the host's
-        let kind = if words[3] == "/null" { "null" } else { right.split(' ').next().unwrap() };
-        format!("{} {} {kind}", words[4], words[5])
-    };
-    text.lines().map(line).collect()
-}
 
 #[test]
 fn criu_that_can_not_work_says_why() {

@@ -2,7 +2,9 @@
 //! terminals. Runs where CRIU does: in the guest of `make test-vm`.
 
 use kickstage_tests::Runtime;
-use kickstage_tests::saved::{Counter, criu_works, dump, is_refused, restore, scripted, start};
+use kickstage_tests::saved::{
+    Counter, criu_works, dump, is_refused, mounts, restore, scripted, start,
+};
 use kickstage_tests::world::{assert_nothing_left, wait_until};
 use serde_json::json;
 use std::fs::{self, Permissions};
@@ -174,6 +176,7 @@ fn with_users_of_its_own(mut counter: Counter) -> Counter {
     counter.bundle = counter
         .bundle
         .adding("/linux/namespaces", json!({"type": "user"}))
+        .with("/root/readonly", json!(true))
         .with("/linux/uidMappings", map.clone())
         .with("/linux/gidMappings", map);
     let rootfs = counter.bundle.inside("");
@@ -223,11 +226,91 @@ fn come_back(counter: &Counter, wanted: &[(&str, &str)]) {
         let told = runtime.call(&[&["exec", &id, "cat"], &words[..]].concat()).ok().stdout;
         told.lines().map(String::from).collect()
     };
-    let before = values();
+    let pid = || runtime.state(&id)["pid"].as_i64().unwrap();
+    let (before, mounted) = (values(), mounts(pid()));
     assert!(before.iter().eq(wanted.iter().map(|(_, value)| value)), "{before:?}");
     dump(&runtime, &id, &counter.images(), &[]);
     restore(&runtime, counter, &id, &[]);
-    assert_eq!(values(), before);
+    assert_eq!((values(), mounts(pid())), (before, mounted));
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+/// What the kernel tells of a process, without what differs from one to the next.
+fn properties(pid: i64) -> Vec<String> {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let kept = ["Umask", "Uid", "Gid", "Groups", "Sig", "Cap", "NoNew", "Seccomp", "Cpus", "Mems"];
+    let status = read("status");
+    let of_status = status.lines().filter(|line| kept.iter().any(|kept| line.starts_with(kept)));
+    let mut all: Vec<String> = of_status
+        .filter(|line| !line.starts_with("SigQ") && !line.starts_with("SigPnd"))
+        .map(String::from)
+        .collect();
+    for name in ["limits", "oom_score_adj", "personality", "coredump_filter", "loginuid"] {
+        all.push(format!("{name}: {}", read(name)));
+    }
+    // nice(2), real-time priority and policy: after the name, which may have blanks
+    let stat = read("stat");
+    let words: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    all.push(format!("nice {}, priority {}, policy {}", words[16], words[37], words[38]));
+    all
+}
+
+#[test]
+fn every_property_of_the_process_comes_back() {
+    if !criu_works() {
+        return;
+    }
+    let runtime = Runtime::kickstage();
+    let mut counter = Counter::new();
+    for path in [counter.dir.path(), &counter.bundle.inside("")] {
+        fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
+    }
+    let net = json!(["CAP_NET_BIND_SERVICE"]);
+    counter.bundle = counter
+        .bundle
+        .with("/hostname", json!("saved"))
+        .with("/domainname", json!("of.tests"))
+        .with("/process/user", json!({"uid": 5, "gid": 6, "umask": 23, "additionalGids": [7, 8]}))
+        .with(
+            "/process/capabilities",
+            json!({"bounding": net, "effective": net, "permitted": net, "inheritable": net}),
+        )
+        .with("/process/noNewPrivileges", json!(true))
+        .with("/process/oomScoreAdj", json!(77))
+        .with(
+            "/process/rlimits",
+            json!([{"type": "RLIMIT_NOFILE", "soft": 50, "hard": 60}, {"type": "RLIMIT_CORE", "soft": 7, "hard": 7}]),
+        )
+        .with("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 5}))
+        .with("/linux/personality", json!({"domain": "LINUX"}))
+        .with("/linux/timeOffsets", json!({"boottime": {"secs": 5000}, "monotonic": {"secs": 7000}}))
+        .adding("/linux/namespaces", json!({"type": "time"}))
+        .with("/root/readonly", json!(true))
+        .adding("/mounts", json!({"destination": "/tmp", "source": counter.saved.path(), "options": ["bind", "ro", "noexec", "nodev"]}))
+        .with(
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_ALLOW",
+                   "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}),
+        );
+    let id = start(&runtime, &counter);
+    counter.counts_beyond(0);
+    let pid = || runtime.state(&id)["pid"].as_i64().unwrap();
+    let inside = || {
+        let script = "cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname; \
+                      busybox touch /new 2>&1; cat /proc/uptime";
+        let told = runtime.call(&["exec", &id, "sh", "-c", script]).stdout;
+        let (told, uptime) = told.trim().rsplit_once('\n').unwrap();
+        (told.to_owned(), uptime.split('.').next().unwrap().parse::<u64>().unwrap())
+    };
+    let (before, mounted, (told, uptime)) = (properties(pid()), mounts(pid()), inside());
+    assert!(told.contains("Read-only") && uptime > 5000, "{told} {uptime}");
+    dump(&runtime, &id, &counter.images(), &[]);
+    restore(&runtime, &counter, &id, &[]);
+    assert_eq!(properties(pid()), before);
+    assert_eq!(mounts(pid()), mounted);
+    let (same, later) = inside();
+    assert!(same == told && (uptime..uptime + 100).contains(&later), "{same} {later}");
     runtime.call(&["delete", "--force", &id]).ok();
     assert_nothing_left(&runtime, &id);
 }
