@@ -83,7 +83,11 @@ pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
             }
         }
         if was_frozen {
-            freeze::thaw(dirs)?;
+            match freeze::thaw(dirs) {
+                // they are gone, and with them, by systemd, their cgroup
+                Err(_) if tree::open(record)?.is_none() => return Ok(()),
+                thawed => thawed?,
+            }
             was_frozen = false;
         }
         poll(&mut [], i32::try_from(round / 4).unwrap_or(0)).during(Role::Cgroups, "wait")?;

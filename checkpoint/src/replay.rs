@@ -1,6 +1,7 @@
 //! Operations of a start that CRIU leaves to us. Each is done in a process of its own, which can be
 //! in other namespaces.
 
+use kickstage_config::handoff::{self, Form};
 use kickstage_config::plan::{Op, Step};
 use kickstage_config::{Assembly, Context, Error, Result, Role};
 use kickstage_rpc::Executor;
@@ -11,7 +12,7 @@ use kickstage_sys::{FdRef, file};
 /// A fresh copy of the root file system may lack what the first start made in it: mount points.
 /// They are made by the very operations of a start, in a mount namespace that ends at once.
 pub(crate) fn mount_points(assembly: &Assembly) -> Result<()> {
-    apart(assembly, clone::NEWNS, "make the mount points", || mount_all(assembly))
+    apart(clone::NEWNS, || mount_all(assembly))
 }
 
 /// In the namespaces of the restored process: kernel parameters, of which CRIU saves those of the
@@ -20,7 +21,7 @@ pub(crate) fn inside(assembly: &Assembly, first: Pid) -> Result<()> {
     let steps = assembly.plan.setup.steps();
     let parameters: Vec<_> =
         steps.filter(|step| matches!(step.op, Op::Sysctl { .. })).cloned().collect();
-    apart(assembly, 0, "prepare the namespaces", || {
+    apart(0, || {
         let process = process::pidfd(first).during_on(Role::Checkpoint, "open process", first)?;
         enter(assembly, process.borrow())?;
         Executor::new().run(&parameters)?;
@@ -69,25 +70,26 @@ pub(crate) fn makes_users(assembly: &Assembly) -> bool {
     assembly.starter.container.namespaces.flags.contains(clone::NEWUSER as i32)
 }
 
-fn apart(
-    assembly: &Assembly,
-    namespaces: u64,
-    what: &str,
-    work: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+/// In another process, which tells why it fails.
+fn apart(namespaces: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    const LIMIT: usize = 64 << 10;
+    let (read, write) = file::pipe().during(Role::Checkpoint, "make a pipe")?;
     let forked = process::fork(namespaces, None).during(Role::Checkpoint, "fork")?;
     let Forked::Parent(_, child) = forked else {
-        process::exit(match work() {
-            Ok(()) => 0,
-            Err(error) => {
-                assembly.report.error(&error);
-                1
-            }
-        })
+        let told = work().or_else(|error| {
+            let bytes = handoff::encode(&error, Form::Compact)?;
+            file::write_all(write.borrow(), &bytes).during(Role::Checkpoint, "tell an error")
+        });
+        process::exit(i32::from(told.is_err()));
     };
-    match process::wait(child.borrow()).during(Role::Checkpoint, "wait for a child")? {
-        Exit::Code(0) => Ok(()),
-        _ => Err(Error::new(Role::Checkpoint, what).because("it failed, and has told why")),
+    drop(write);
+    let told = file::read_all(read.borrow(), LIMIT).during(Role::Checkpoint, "hear an error")?;
+    let exit = process::wait(child.borrow()).during(Role::Checkpoint, "wait for a child")?;
+    match (exit, told.as_slice()) {
+        (Exit::Code(0), []) => Ok(()),
+        (Exit::Code(0), told) => Err(handoff::decode(told)?),
+        _ => Err(Error::new(Role::Checkpoint, "repeat what a start does")
+            .because("its process has been killed")),
     }
 }
 

@@ -109,7 +109,11 @@ fn end(process: &Fd, record: &Record) -> Result<()> {
 pub(crate) fn wake(record: &Record) -> Result<()> {
     match kickstage_cgroups::freezer_file(&record.cgroups) {
         Some(file) if kickstage_cgroups::is_frozen(&file)? => {
-            kickstage_cgroups::thaw(&record.cgroups)
+            match kickstage_cgroups::thaw(&record.cgroups) {
+                // on v2 it has died of the signal, and systemd has removed its cgroup
+                Err(_) if !kickstage_cgroups::is_frozen(&file)? => Ok(()),
+                thawed => thawed,
+            }
         }
         _ => Ok(()),
     }

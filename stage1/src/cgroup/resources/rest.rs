@@ -17,6 +17,11 @@ pub(super) fn huge_pages(
     for (index, limit) in resources.hugepage_limits().iter().flatten().enumerate() {
         let key = format!("hugepageLimits/{index}");
         let (size, bytes) = (limit.page_size(), limit.limit());
+        if !is_page_size(size) {
+            let pointer = format!("/linux/resources/{key}/pageSize");
+            return Err(invalid(&pointer, "it is no size of a page")
+                .remedy("2MB, 1GB, 64KB: see /sys/kernel/mm/hugepages"));
+        }
         if bytes < 0 {
             return Err(invalid(&format!("/linux/resources/{key}/limit"), "it is below zero"));
         }
@@ -30,6 +35,17 @@ pub(super) fn huge_pages(
         values.push_setting("hugetlb", set_aside);
     }
     Ok(())
+}
+
+/// A number without a leading zero and its unit, as in the names of the files (config-linux.md, "Huge
+/// page limits").
+fn is_page_size(size: &str) -> bool {
+    let number = ["KB", "MB", "GB"].iter().find_map(|unit| size.strip_suffix(unit));
+    number.is_some_and(|number| {
+        !number.starts_with('0')
+            && !number.is_empty()
+            && number.bytes().all(|digit| digit.is_ascii_digit())
+    })
 }
 
 /// Marks and priorities of packets; on version 2 that is the business of eBPF and nftables.

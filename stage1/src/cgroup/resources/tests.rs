@@ -46,6 +46,16 @@ fn what_can_not_be_is_refused_by_its_pointer() {
             json!({"blockIO": {"weightDevice": [{"major": -1, "minor": 0, "weight": 10}]}}),
             "blockIO/weightDevice/0",
         ),
+        (
+            Version::V2,
+            json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}, {"pageSize": "2MB/../x", "limit": 1}]}),
+            "hugepageLimits/1/pageSize",
+        ),
+        (
+            Version::V1,
+            json!({"hugepageLimits": [{"pageSize": "\0", "limit": 1}]}),
+            "hugepageLimits/0/pageSize",
+        ),
         (Version::V1, json!({"rdma": {"a b": {"hcaHandles": 1}}}), "rdma/a b"),
         (Version::V2, json!({"unified": {"../x.y": "1"}}), "unified/..~1x.y"),
     ] {
