@@ -146,22 +146,6 @@ grep -q ENOENT "$box/calls" || fail "the cgroup was still there: $(cat "$box/cal
 grep -q "no such file.*/process/args" "$box/log" || fail "the reason of an early end is lost: $(cat "$box/log")"
 config '.process.args = ["/bin/busybox", "true"]'
 
-# a paused one that is killed dies at once, and systemd takes its cgroup away while we look
-config '.process.args = ["/bin/busybox", "sleep", "1000"] | .linux.cgroupsPath = "machine.slice:pre:paused"'
-seen=
-for _ in 1 2 3 4 5 6 7 8; do
-    run create --bundle "$box" paused
-    "$kickstage" start paused
-    "$kickstage" pause paused
-    "$strace" -o "$box/calls" -P /sys/fs/cgroup/machine.slice/pre-paused.scope/cgroup.events \
-        -e trace=read -e inject=read:delay_exit=300000 \
-        "$kickstage" kill paused KILL 2>"$box/log" || fail "kill of a paused one: $(cat "$box/log")"
-    ! grep -q "frozen 1" "$box/calls" || seen=yes
-    "$kickstage" delete --force paused
-done
-[ -n "$seen" ] || fail "none was still frozen: $(cat "$box/calls")"
-config '.process.args = ["/bin/busybox", "true"]'
-
 # the unit of a container that ends by itself ends as well, before anybody deletes the container
 config '.linux.cgroupsPath = "machine.slice:pre:ended"'
 run run --detach --bundle "$box" ended
