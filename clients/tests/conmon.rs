@@ -108,10 +108,11 @@ fn conmon_sees_that_a_container_has_run_out_of_memory() {
     let conmon = Conmon::of(bundle);
     let file = conmon.path("conmon.pid");
     let told = conmon.create(&["--conmon-pidfile", file.to_str().unwrap()]);
-    conmon.runtime("start", &[]).ok();
     let own = fs::read_to_string(file).unwrap().trim().parse().unwrap();
     let container = told["data"].as_i64().unwrap();
-    conmon_tells_of_oom(own, container, &conmon.path("kept").join("oom"));
+    conmon_tells_of_oom(own, container, &conmon.path("kept").join("oom"), || {
+        conmon.runtime("start", &[]).ok();
+    });
     conmon.runtime("kill", &["9"]).ok();
     assert_eq!(conmon.exit_code(&conmon.id), "137");
 }
