@@ -5,7 +5,7 @@ mod unknown;
 
 use crate::text::invalid;
 use crate::{Bundle, Host, Request, bundle, cgroup, devices, handler, hooks, host_work, landlock};
-use crate::{mounts, namespaces, process, propagation, sysctl};
+use crate::{mounts, namespaces, process, propagation, rootless, sysctl};
 use kickstage_config::{Assembly, Error, Result, Text};
 use oci_spec::runtime::Spec;
 use serde_json::Value;
@@ -56,6 +56,7 @@ pub fn check(path: &Text, request: &Request) -> Result<(Vec<Finding>, Option<Ass
         }
     };
     let host = Host::read(request.rootless)?;
+    let spec = rootless::completed(&spec, request.rootless, &host).unwrap_or(spec);
     let mut decided = None;
     findings.extend(parts(&spec, request, &host).into_iter().map(Finding::error));
     match Bundle::with_spec(path, spec) {

@@ -27,6 +27,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod propagation;
+mod rootless;
 mod scheduling;
 pub mod seccomp;
 mod service;
@@ -42,6 +43,7 @@ pub use live_mounts::{Change, live_mounts};
 pub use mount_options::mount_options;
 pub use namespaces::NAMESPACES;
 pub use oci_spec::runtime::Mount as MountEntry;
+pub use rootless::{Rootless, Unprivileged, is_in_user_namespace};
 pub use scheduling::{memory_flags, memory_modes};
 pub use service::Service;
 pub use support::Judge;
@@ -51,9 +53,7 @@ use kickstage_config::handoff::Descriptors;
 use kickstage_config::plan::{Goal, Plan, Supervision};
 use kickstage_config::{Assembly, Report, Result, Text};
 use kickstage_sys::process::clone;
-use kickstage_sys::{file, process as system};
 use oci_spec::runtime::Spec;
-use std::sync::OnceLock;
 
 /// What the user asked for, beside what the bundle says.
 #[derive(Clone, Debug)]
@@ -127,75 +127,6 @@ pub struct Host {
     pub unprivileged: Option<Unprivileged>,
 }
 
-/// A user who is not root, and who helps him.
-#[derive(Clone, Debug)]
-pub struct Unprivileged {
-    /// Effective user id.
-    pub uid: u32,
-    /// Effective group id.
-    pub gid: u32,
-    /// newuidmap(1), if it is installed.
-    pub newuidmap: Option<Text>,
-    /// newgidmap(1), if it is installed.
-    pub newgidmap: Option<Text>,
-}
-
-impl Unprivileged {
-    fn read() -> Option<Self> {
-        let uid = system::effective_uid();
-        (uid != 0).then(|| Self {
-            uid,
-            gid: system::effective_gid(),
-            newuidmap: in_path("newuidmap"),
-            newgidmap: in_path("newgidmap"),
-        })
-    }
-}
-
-/// The caller's own PATH: the programs are for him, and he has no right that they could misuse.
-fn in_path(name: &str) -> Option<Text> {
-    let path = std::env::var("PATH").ok()?;
-    let mut places = path.split(':').filter(|place| place.starts_with('/'));
-    places.find_map(|place| {
-        let candidate = Text::new(format!("{place}/{name}")).ok()?;
-        file::open_host(&candidate, libc::O_PATH).is_ok().then_some(candidate)
-    })
-}
-
-/// Whether we are to behave as one who has no power over the host (`--rootless`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Rootless {
-    /// If we are not root, or root of a user namespace only.
-    #[default]
-    Auto,
-    /// Yes.
-    Yes,
-    /// No: what is asked for must be possible.
-    No,
-}
-
-impl Rootless {
-    fn applies(self) -> bool {
-        match self {
-            Self::Auto => system::effective_uid() != 0 || is_in_user_namespace(),
-            Self::Yes => true,
-            Self::No => false,
-        }
-    }
-}
-
-/// Whether ours is another user namespace than the first, which maps every id to itself
-/// (user_namespaces(7)).
-pub fn is_in_user_namespace() -> bool {
-    // several ask, and it does not change under a command
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
-        let map = file::read_host(c"/proc/self/uid_map", 1 << 16).unwrap_or_default();
-        let words = map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        !map.is_empty() && !words.eq([&b"0"[..], b"0", b"4294967295"])
-    })
-}
-
 impl Host {
     /// Looks at this host.
     pub fn read(rootless: Rootless) -> Result<Self> {
@@ -222,6 +153,9 @@ fn platforms(spec: &Spec, judge: &Judge) -> Result<()> {
 
 /// Decides everything.
 pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assembly> {
+    let completed = rootless::completed(&bundle.spec, request.rootless, host)
+        .map(|spec| Bundle { spec, ..bundle.clone() });
+    let bundle = completed.as_ref().unwrap_or(bundle);
     let (spec, judge) = (&bundle.spec, &request.judge);
     platforms(spec, judge)?;
     if spec.process().is_none() && request.goal == Goal::Running && !request.empty_process {

@@ -114,6 +114,19 @@ impl Wanted {
         self.options.bind.is_some()
     }
 
+    /// Only who owns the network may mount what shows it (sysfs(5)); in a new user namespace with the
+    /// host's network, the host's own mount is the same.
+    pub(crate) fn of_the_hosts_network(mut self, namespaces: &Namespaces) -> Self {
+        let is_new = !self.is_bind() && !self.is_remount() && self.kind == "sysfs";
+        let is_the_hosts =
+            namespaces.creates(clone::NEWUSER) && !namespaces.separates(clone::NEWNET);
+        if is_new && is_the_hosts {
+            self.source = Some("/sys".into());
+            self.options.bind = Some(true);
+        }
+        self
+    }
+
     /// Whether what it shows depends on the cgroup of the process that mounts it.
     pub(crate) fn shows_cgroups(&self) -> bool {
         !self.is_bind() && matches!(self.kind.as_str(), "cgroup" | "cgroup2")

@@ -112,7 +112,7 @@ fn mounts(
     setup: &mut Setup,
 ) -> Result<(Dev, Vec<Step>)> {
     let of_mounts = propagation::of_mounts(around.spec)?;
-    let mut wanted = entries(around.spec)?;
+    let mut wanted = entries(around)?;
     let on_dev = wanted.iter_mut().filter(|wanted| wanted.target == "/dev");
     let dev = on_dev.fold(Dev::Ours, Dev::then);
     let mut closing = close_later(&mut wanted)?;
@@ -132,10 +132,10 @@ fn mounts(
 }
 
 /// All of `/mounts`.
-fn entries(spec: &Spec) -> Result<Vec<Wanted>> {
+fn entries(around: &Surroundings<'_>) -> Result<Vec<Wanted>> {
     let mut earlier = HashSet::new();
     let read = |(index, entry)| {
-        let wanted = Wanted::read(index, entry)?;
+        let wanted = Wanted::read(index, entry)?.of_the_hosts_network(around.namespaces);
         let is_new = earlier.insert(wanted.target.clone());
         if wanted.is_remount() && is_new {
             return Err(invalid(
@@ -146,7 +146,7 @@ fn entries(spec: &Spec) -> Result<Vec<Wanted>> {
         }
         Ok(wanted)
     };
-    spec.mounts().iter().flatten().enumerate().map(read).collect()
+    around.spec.mounts().iter().flatten().enumerate().map(read).collect()
 }
 
 /// A read-only tmpfs has to be written to once: for the mount points in it. Tells after which

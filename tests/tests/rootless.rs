@@ -30,11 +30,71 @@ fn bundle(args: &[&str]) -> Bundle {
             options.retain(|option| option != "gid=5");
         }
     }
+    owned(bundle)
+}
+
+/// The same bundle, the user's own.
+fn owned(bundle: Bundle) -> Bundle {
     for path in [bundle.path().to_path_buf(), bundle.inside("")] {
         chown(&path, Some(USER), Some(USER)).unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
     bundle
+}
+
+/// A bundle that says nothing of users.
+fn of_root(args: &[&str]) -> Bundle {
+    owned(Bundle::new(args).with("/linux/resources", json!({})))
+}
+
+#[test]
+fn what_a_config_for_root_leaves_out_is_given_to_who_is_not_root() {
+    let seen = runtime().run(&of_root(&["probe"])).ok().json();
+    let ids = |name: &str| seen[name].as_str().unwrap().split_whitespace().collect::<Vec<_>>();
+    assert_eq!(
+        (ids("uid_map"), ids("gid_map")),
+        (vec!["0", "54321", "1"], vec!["0", "54321", "1"])
+    );
+    let with_a_namespace = of_root(&["cat", "/proc/self/uid_map"])
+        .adding("/linux/namespaces", json!({"type": "user"}));
+    let map = runtime().run(&with_a_namespace).ok().stdout;
+    assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "54321", "1"]);
+}
+
+#[test]
+fn who_wants_no_namespace_but_those_that_are_named_gets_none() {
+    let bundle = of_root(&["true"]);
+    let path = bundle.path().display().to_string();
+    let refused = runtime().call(&["--rootless=false", "run", "--bundle", &path, &unique_id()]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let findings = runtime().call(&["--rootless=false", "check", "--bundle", &path]);
+    assert!(findings.stdout.contains("who is not root needs a user namespace"), "{findings:?}");
+    runtime().call(&["check", "--bundle", &path]).ok();
+}
+
+#[test]
+fn with_the_hosts_network_sys_is_that_of_the_host() {
+    let script = "ls /sys/class/net | busybox sort; grep ' / /sys ' /proc/self/mountinfo";
+    let mut mine = of_root(&["sh", "-c", script]);
+    let range = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
+    let mut roots = Bundle::new(&["sh", "-c", script])
+        .with("/linux/resources", json!({}))
+        .with("/linux/uidMappings", range.clone())
+        .with("/linux/gidMappings", range)
+        .adding("/linux/namespaces", json!({"type": "user"}));
+    let mut devices: Vec<_> = fs::read_dir("/sys/class/net")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    devices.sort();
+    for (runtime, bundle) in [(runtime(), &mut mine), (Runtime::kickstage(), &mut roots)] {
+        let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        let seen = runtime.run(bundle).ok().stdout;
+        let (mount, names) = seen.trim().rsplit_once('\n').unwrap();
+        assert_eq!(mount.lines().collect::<Vec<_>>(), devices);
+        assert!(names.contains(" ro,nosuid,nodev,noexec"), "{names}");
+    }
 }
 
 #[test]

@@ -90,7 +90,8 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
         short: None,
         value: Value::Choice("WHEN", &["auto", "true", "false"]),
         help: "Whether to do without control groups that may not be made, and to ask the user's own \
-               systemd: auto is for who is not root, or root of a user namespace.",
+               systemd: auto is for who is not root, or root of a user namespace. Unless false, who is not \
+               root gets a user namespace and ids where config.json names none.",
         default: "auto",
     },
     Flag {

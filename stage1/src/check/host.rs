@@ -88,7 +88,8 @@ fn namespaces(assembly: &Assembly, host: &Host, found: &mut Vec<Finding>) {
     }
     if flags & clone::NEWUSER == 0 && assembly.starter.container.namespaces.paths.user.is_none() {
         let why = "who is not root needs a user namespace".to_string();
-        found.push(Finding::error(refused(why).remedy("kickstage spec --rootless")));
+        let remedy = "without --rootless=false there is one; or kickstage spec --rootless";
+        found.push(Finding::error(refused(why).remedy(remedy)));
     }
     for (path, forbids, remedy) in [
         ("/proc/sys/kernel/unprivileged_userns_clone", 0, "kernel.unprivileged_userns_clone=1"),
@@ -108,28 +109,12 @@ fn namespaces(assembly: &Assembly, host: &Host, found: &mut Vec<Finding>) {
 /// Whether /etc/subuid and /etc/subgid allow the mappings of who is not root.
 fn id_ranges(spec: &Spec, host: &Host, found: &mut Vec<Finding>) {
     let (Some(user), Some(linux)) = (&host.unprivileged, spec.linux()) else { return };
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == user.uid.to_string()).then_some(name)
-    });
-    for (pointer, own, list, file) in [
-        ("/linux/uidMappings", user.uid, linux.uid_mappings(), "/etc/subuid"),
-        ("/linux/gidMappings", user.gid, linux.gid_mappings(), "/etc/subgid"),
+    for (pointer, own, list, file, given) in [
+        ("/linux/uidMappings", user.uid, linux.uid_mappings(), "/etc/subuid", &user.subuids),
+        ("/linux/gidMappings", user.gid, linux.gid_mappings(), "/etc/subgid", &user.subgids),
     ] {
-        let table = fs::read_to_string(file).unwrap_or_default();
-        let ranges: Vec<(u64, u64)> = table
-            .lines()
-            .filter_map(|line| {
-                let mut fields = line.split(':');
-                let who = fields.next()?;
-                let ours = Some(who) == name || who == user.uid.to_string();
-                let first: u64 = fields.next()?.parse().ok()?;
-                let count: u64 = fields.next()?.trim().parse().ok()?;
-                ours.then_some((first, first.saturating_add(count)))
-            })
-            .collect();
+        let given = given.iter().map(|(first, count)| (u64::from(*first), u64::from(*count)));
+        let ranges: Vec<(u64, u64)> = given.map(|(first, count)| (first, first + count)).collect();
         for (index, range) in list.iter().flatten().enumerate() {
             let (first, size) = (u64::from(range.host_id()), u64::from(range.size()));
             let is_own = size == 1 && first == u64::from(own);

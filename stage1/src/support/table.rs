@@ -49,7 +49,8 @@ pub static ROWS: &[Row] = &[
     row("/mounts/*/source", "of the host; relative to the bundle for a bind mount"),
     row(
         "/mounts/*/type",
-        "any file system of the kernel; cgroup is read-only in a user namespace without cgroup namespace",
+        "any file system of the kernel; cgroup is read-only in a user namespace without cgroup namespace; sysfs in a new \
+         user namespace with the host's network is the host's /sys",
     ),
     row("/mounts/*/options", "below, under “Mount options”; others are the file system's"),
     row("/mounts/*/options/*", "below, under “Mount options”"),
@@ -132,9 +133,17 @@ pub static ROWS: &[Row] = &[
     row("/annotations/*", "any text"),
     row("/linux", "optional"),
     row("/linux/namespaces", "each kind at most once"),
-    row("/linux/namespaces/*/type", "pid, network, mount, ipc, uts, user, cgroup, time"),
+    row(
+        "/linux/namespaces/*/type",
+        "pid, network, mount, ipc, uts, user, cgroup, time; who is not root gets a user namespace unless there is one \
+         or --rootless=false",
+    ),
     row("/linux/namespaces/*/path", "absolute; of the right kind"),
-    row("/linux/uidMappings", "newuidmap(1) where the caller may not"),
+    row(
+        "/linux/uidMappings",
+        "newuidmap(1) where the caller may not; without any, who is not root gets his own id as 0 and his subordinate \
+         ones (subuid(5)) from 1 on",
+    ),
     row("/linux/uidMappings/*/containerID", "id inside"),
     row("/linux/uidMappings/*/hostID", "id outside"),
     row("/linux/uidMappings/*/size", "number of ids"),
