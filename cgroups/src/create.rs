@@ -169,6 +169,10 @@ fn inherit_cpuset(parent: FdRef<'_>, child: FdRef<'_>) -> kickstage_sys::Result<
     Ok(())
 }
 
+/// Of a cgroup in which the kernel counts threads, not processes (cgroups(7), "thread mode").
+const THREADED: &str = "it, or one above it, is threaded, or has threaded ones beside it (cgroup.type); \
+                        choose another path";
+
 /// Hands controllers down to the children of a cgroup.
 fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
     if group.enable.is_empty() {
@@ -198,6 +202,7 @@ fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
                     libc::EACCES | libc::EPERM => {
                         error.remedy(format!("systemd: Delegate={controller} for this user"))
                     }
+                    libc::EOPNOTSUPP => error.remedy(THREADED),
                     _ => error,
                 });
             }
@@ -207,11 +212,13 @@ fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
 }
 
 fn refuse_in_use(group: &Group, dir: FdRef<'_>) -> Result<()> {
-    let procs = tree::read(dir, c"cgroup.procs").during_on(
-        Role::Cgroups,
-        "read the processes of",
-        &group.path,
-    )?;
+    let procs = tree::read(dir, c"cgroup.procs").map_err(|errno| {
+        let error = Error::new(Role::Cgroups, "read the processes of")
+            .on(format!("{}{}", group.mount, group.path))
+            .errno(errno)
+            .at("/linux/cgroupsPath");
+        if errno.0 == libc::EOPNOTSUPP { error.remedy(THREADED) } else { error }
+    })?;
     let count = procs.split(|byte| *byte == b'\n').count() - 1;
     if count == 0 {
         return Ok(());

@@ -101,9 +101,14 @@ fn refused(errno: kickstage_sys::Errno) -> Error {
             .at("/linux/namespaces")
             .remedy("a limit is reached: see sysctl user.max_*_namespaces"),
         libc::EAGAIN => error.remedy("too many processes: see pids.max and ulimit -u"),
-        libc::EBUSY | libc::EOPNOTSUPP => {
-            error.remedy("the cgroup takes no processes: it has children with controllers")
-        }
+        libc::EBUSY => error
+            .at("/linux/cgroupsPath")
+            .remedy("the cgroup takes no processes: it has children with controllers"),
+        // clone(2): "domain invalid"
+        libc::EOPNOTSUPP => error.at("/linux/cgroupsPath").remedy(
+            "the cgroup takes no processes: one above it is threaded, or has threaded ones beside it \
+             (cgroup.type); choose another path",
+        ),
         _ => error,
     }
 }

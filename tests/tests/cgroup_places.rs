@@ -1,0 +1,111 @@
+//! Control groups that are there before the container, and those that can't have it.
+
+use kickstage_tests::bundle::unique_id;
+use kickstage_tests::world::wait_until;
+use kickstage_tests::{Bundle, Runtime};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A directory below the root of cgroup v2, removed with the value.
+struct Place(String);
+
+impl Place {
+    /// None, with the reason, where there is another version.
+    fn new() -> Option<Self> {
+        if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+            eprintln!("not here: this host has no cgroup v2 alone");
+            return None;
+        }
+        let place = Self(unique_id());
+        fs::create_dir(place.path("")).unwrap();
+        Some(place)
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        Path::new("/sys/fs/cgroup").join(&self.0).join(below)
+    }
+
+    fn bundle(&self, below: &str, args: &[&str], resources: Value) -> Bundle {
+        Bundle::new(args)
+            .with("/linux/cgroupsPath", json!(format!("/{}/{below}", self.0)))
+            .with("/linux/resources", resources)
+    }
+
+    /// What is in one, beside files.
+    fn directories(&self, below: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(below)).unwrap().map(Result::unwrap);
+        let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+        directories.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for below in self.directories("") {
+            let _ = fs::remove_dir(self.path(&below));
+        }
+        let _ = fs::remove_dir(self.path(""));
+    }
+}
+
+#[test]
+fn what_is_threaded_takes_no_container_and_keeps_nothing_of_it() {
+    let Some(place) = Place::new() else { return };
+    fs::create_dir(place.path("threads")).unwrap();
+    fs::write(place.path("threads/cgroup.type"), "threaded").unwrap();
+    for (below, resources) in [
+        ("threads/box", json!({})),
+        ("threads/box", json!({"memory": {"limit": 50_003_968}})),
+        ("threads", json!({})),
+        ("box", json!({})),
+    ] {
+        let refused = Runtime::kickstage().run(&place.bundle(below, &["true"], resources));
+        assert_eq!(refused.code, 1, "{below}: {refused:?}");
+        assert!(refused.stderr.contains("threaded"), "{below}: {refused:?}");
+        assert!(refused.stderr.contains("(config key /linux/"), "{below}: {refused:?}");
+        assert_eq!(place.directories(""), ["threads"]);
+        assert_eq!(place.directories("threads"), [""; 0]);
+    }
+}
+
+#[test]
+fn an_empty_one_is_used_and_removed_with_the_container() {
+    let Some(place) = Place::new() else { return };
+    fs::create_dir(place.path("box")).unwrap();
+    let runtime = Runtime::kickstage();
+    let limit = json!({"pids": {"limit": 41}});
+    let id = runtime.start(&place.bundle("box", &["sleep", "1000"], limit));
+    let pid = runtime.state(&id)["pid"].to_string();
+    assert_eq!(fs::read_to_string(place.path("box/cgroup.procs")).unwrap().trim(), pid);
+    assert_eq!(fs::read_to_string(place.path("box/pids.max")).unwrap().trim(), "41");
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_eq!(place.directories(""), [""; 0]);
+}
+
+#[test]
+fn device_rules_of_an_earlier_container_end_with_it() {
+    let Some(place) = Place::new() else { return };
+    let disk = fs::read_dir("/sys/block").unwrap().next().expect("the guest has a disk").unwrap();
+    let number = fs::read_to_string(disk.path().join("dev")).unwrap();
+    let (major, minor) = number.trim().split_once(':').unwrap();
+    let (major, minor): (u32, u32) = (major.parse().unwrap(), minor.parse().unwrap());
+    let node = json!({"path": "/dev/disk", "type": "b", "major": major, "minor": minor});
+    let bundle = |script: &str, rules: Value| {
+        place
+            .bundle("box", &["sh", "-c", script], json!({"devices": rules}))
+            .with("/linux/devices", json!([node]))
+    };
+    let opens = "exec 3< /dev/disk && echo opened";
+    let deny = json!({"allow": false, "access": "rwm"});
+    let allow = json!({"allow": true, "type": "b", "major": major, "minor": minor, "access": "r"});
+    let runtime = Runtime::kickstage();
+    // stopped, and not deleted: the cgroup stays, with its rules
+    let denied = runtime.start(&bundle(opens, json!([deny])));
+    wait_until("it has ended", || runtime.state(&denied)["status"] == "stopped");
+    assert_eq!(place.directories(""), ["box"]);
+    assert_eq!(runtime.run(&bundle(opens, json!([deny, allow]))).ok().stdout, "opened\n");
+    assert_eq!(runtime.run(&bundle(opens, json!([deny]))).stdout, "");
+    runtime.call(&["delete", &denied]).ok();
+    assert_eq!(place.directories(""), [""; 0]);
+}
