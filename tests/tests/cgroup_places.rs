@@ -75,7 +75,8 @@ fn an_empty_one_is_used_and_removed_with_the_container() {
     fs::create_dir(place.path("box")).unwrap();
     let runtime = Runtime::kickstage();
     let limit = json!({"pids": {"limit": 41}});
-    let id = runtime.start(&place.bundle("box", &["sleep", "1000"], limit));
+    let bundle = place.bundle("box", &["sleep", "1000"], limit);
+    let id = runtime.start(&bundle);
     let pid = runtime.state(&id)["pid"].to_string();
     assert_eq!(fs::read_to_string(place.path("box/cgroup.procs")).unwrap().trim(), pid);
     assert_eq!(fs::read_to_string(place.path("box/pids.max")).unwrap().trim(), "41");
@@ -101,7 +102,8 @@ fn device_rules_of_an_earlier_container_end_with_it() {
     let allow = json!({"allow": true, "type": "b", "major": major, "minor": minor, "access": "r"});
     let runtime = Runtime::kickstage();
     // stopped, and not deleted: the cgroup stays, with its rules
-    let denied = runtime.start(&bundle(opens, json!([deny])));
+    let first = bundle(opens, json!([deny]));
+    let denied = runtime.start(&first);
     wait_until("it has ended", || runtime.state(&denied)["status"] == "stopped");
     assert_eq!(place.directories(""), ["box"]);
     assert_eq!(runtime.run(&bundle(opens, json!([deny, allow]))).ok().stdout, "opened\n");
