@@ -111,3 +111,36 @@ fn device_rules_of_an_earlier_container_end_with_it() {
     runtime.call(&["delete", &denied]).ok();
     assert_eq!(place.directories(""), [""; 0]);
 }
+
+#[test]
+fn who_makes_cgroups_can_be_chosen() {
+    let bundle = |resources: Value| {
+        let mut bundle =
+            Bundle::new(&["cat", "/proc/self/cgroup"]).with("/linux/resources", resources);
+        let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["type"] != "cgroup");
+        let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "cgroup");
+        bundle
+    };
+    let run = |flags: &[&str], resources: Value| {
+        Runtime::kickstage().with_global(flags).run(&bundle(resources))
+    };
+    let limit = json!({"pids": {"limit": 41}});
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    assert_eq!(run(&["--cgroup-manager", "disabled"], json!({})).ok().stdout, own);
+    assert_ne!(run(&["--cgroup-manager", "cgroupfs"], limit.clone()).ok().stdout, own);
+    let refused = run(&["--cgroup-manager", "disabled"], limit);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("(config key /linux/resources/pids)"), "{refused:?}");
+    let both = run(&["--systemd-cgroup", "--cgroup-manager", "cgroupfs"], json!({}));
+    assert_eq!(both.code, 1, "{both:?}");
+    assert!(both.stderr.contains("exclude each other"), "{both:?}");
+    let by_systemd = run(&["--cgroup-manager", "systemd"], json!({}));
+    if Path::new("/run/systemd/system").exists() {
+        assert!(by_systemd.ok().stdout.contains(".scope"));
+    } else {
+        assert!(by_systemd.stderr.contains("systemd"), "{by_systemd:?}");
+        assert_eq!(by_systemd.code, 1);
+    }
+}
