@@ -28,6 +28,8 @@ fn a_container_lives_from_create_to_its_end() {
     assert_eq!(exec.code, 9, "{exec:?}");
     // the root of the container's cgroup namespace
     assert!(exec.stdout.lines().skip(1).all(|line| line.ends_with(":/")), "{exec:?}");
+    // of the same configuration
+    assert_eq!(engine.exec(&["sh", "-c", "ulimit -n"]).stdout, "1024\n");
     let mut visitor = engine.visit();
     visitor.write_all(b"typed\n").unwrap();
     visitor.shutdown(Shutdown::Write).unwrap();
@@ -247,6 +249,11 @@ fn what_can_not_be_done_is_told_and_leaves_nothing() {
         ("/root/path", json!("/no/such/root"), "/root/path"),
         ("/annotations", json!({"run.oci.handler": "wasm"}), no_words),
         ("/linux/netDevices", json!({"lo": {}}), no_words),
+        (
+            "/linux/namespaces",
+            json!([{"type": "mount"}, {"type": "uts"}, {"type": "time"}]),
+            no_words,
+        ),
         ("/linux/seccomp", agent, no_words),
     ] {
         let engine = Engine::new(&["true"]).with(pointer, value);

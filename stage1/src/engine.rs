@@ -179,6 +179,10 @@ pub fn decide(common: &Common) -> Result<Assembly> {
     };
     let assembly = crate::prepare(&bundle, &request, &Host::read(request.rootless)?)?;
     refuse_host_work(&assembly.plan.host)?;
+    // struct starterConfig has no flag for it
+    if assembly.plan.new_time_namespace || assembly.plan.time_namespace.is_some() {
+        return Err(not_through_a_starter("/linux/namespaces"));
+    }
     if assembly.process.handler.is_some() {
         return Err(not_through_a_starter("/annotations"));
     }

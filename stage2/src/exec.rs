@@ -1,10 +1,10 @@
 //! A further process of a running container: the second half of the way to a program.
 
-use crate::{become_the_user, console, execute, labels};
+use crate::{become_the_user, console, execute, labels, limits};
 use kickstage_config::channel::{Inherited, Message};
 use kickstage_config::exec::Exec;
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::{Fd, process, sched};
+use kickstage_sys::{Fd, process};
 
 /// Starts in the container's namespaces and cgroups with the engine's privileges. `proc` is the
 /// host's procfs: the container's may be a fake. Returns the exit status for the case that it
@@ -27,11 +27,7 @@ fn go(exec: &Exec, inherited: &mut Inherited, proc: Option<&Fd>) -> Result<Error
     if let Some(console) = spec.console {
         console::open(console, inherited.console_socket.take())?;
     }
-    if !spec.affinity.is_empty() {
-        sched::set_affinity(&spec.affinity)
-            .during(Role::Stage2, "set the CPUs")
-            .map_err(|error| error.at("/process/execCPUAffinity/final"))?;
-    }
+    limits::set_affinity(spec)?;
     let program = become_the_user(spec, None, &labels, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
     if exec.waits() {

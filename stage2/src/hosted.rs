@@ -64,7 +64,13 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Res
     if place.new_cgroup_namespace {
         process::unshare(clone::NEWCGROUP).during(Role::Stage2, "unshare the cgroup namespace")?;
     }
-    limits::apply_without_limits(spec)?;
+    if place.master.is_some() {
+        limits::apply_without_limits(spec)?;
+    } else {
+        // a further process: nobody sets them from outside
+        limits::apply(spec)?;
+        limits::set_affinity(spec)?;
+    }
     let labels = labels::Labels::open(spec, None)?;
     keyring::leave_callers(spec, &labels)?;
     connect(&place.streams)?;

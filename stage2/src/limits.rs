@@ -48,6 +48,16 @@ pub(crate) fn apply_without_limits(spec: &ProcessSpec) -> Result<()> {
     Ok(())
 }
 
+/// The CPUs of a further process.
+pub(crate) fn set_affinity(spec: &ProcessSpec) -> Result<()> {
+    if spec.affinity.is_empty() {
+        return Ok(());
+    }
+    sched::set_affinity(&spec.affinity)
+        .during(Role::Stage2, "set the CPUs")
+        .map_err(|error| error.at("/process/execCPUAffinity/final"))
+}
+
 /// A v1 cgroup has no time for real-time policies unless it is given some.
 fn explain(error: Error, policy: u32) -> Error {
     const REAL_TIME: [u32; 2] = [1, 2];
