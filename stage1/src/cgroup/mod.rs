@@ -220,7 +220,7 @@ fn legacy(
     judge: &Judge,
 ) -> Result<CgroupPlan> {
     let mut values: Values = resources::values(resources, Version::V1, judge)?;
-    values.extend(devices::settings(&devices::rules(resources)?));
+    values.extend(devices::settings(&devices::rules(resources)?)?);
     let mut plan = CgroupPlan::default();
     for hierarchy in hierarchies {
         plan.groups.push(Group {

@@ -162,12 +162,19 @@ pub static ROWS: &[Row] = &[
         "absolute: below the mount; else below or beside our own; for systemd slice:prefix:name",
     ),
     row("/linux/resources", "limits"),
-    row("/linux/resources/devices", "the devices cgroup, or eBPF on v2"),
-    row("/linux/resources/devices/*/allow", "later rules win"),
-    row("/linux/resources/devices/*/type", "a, b, c"),
+    row(
+        "/linux/resources/devices",
+        "the devices cgroup, or eBPF on v2; last of all, as in runc, every container is allowed to make \
+         nodes and to use null, zero, full, random, urandom, tty, console, ptmx, pts/* and net/tun",
+    ),
+    row(
+        "/linux/resources/devices/*/allow",
+        "the last rule about an access decides; v1 refuses a list with exceptions to exceptions",
+    ),
+    row("/linux/resources/devices/*/type", "b, c; a (or none): both"),
     row("/linux/resources/devices/*/major", "-1: all"),
     row("/linux/resources/devices/*/minor", "-1: all"),
-    row("/linux/resources/devices/*/access", "r, w, m"),
+    row("/linux/resources/devices/*/access", "r, w, m; all if absent"),
     row("/linux/resources/memory", "bytes; -1: no limit"),
     row("/linux/resources/memory/limit", "memory.limit_in_bytes, memory.max"),
     row("/linux/resources/memory/reservation", "memory.soft_limit_in_bytes, memory.low"),
