@@ -177,11 +177,16 @@ pub enum Rootless {
 impl Rootless {
     fn applies(self) -> bool {
         match self {
-            Self::Auto => system::effective_uid() != 0 || is_in_user_namespace(),
+            Self::Auto => is_powerless(),
             Self::Yes => true,
             Self::No => false,
         }
     }
+}
+
+/// Whether we are not root, or root of a user namespace only.
+fn is_powerless() -> bool {
+    system::effective_uid() != 0 || is_in_user_namespace()
 }
 
 /// Whether ours is another user namespace than the first, which maps every id to itself
@@ -199,7 +204,7 @@ pub fn is_in_user_namespace() -> bool {
 impl Host {
     /// Looks at this host.
     pub fn read(rootless: Rootless) -> Result<Self> {
-        let cgroups = cgroup::CgroupHost::read(rootless.applies())?;
+        let cgroups = cgroup::CgroupHost::read(rootless)?;
         Ok(Self { cgroups, unprivileged: Unprivileged::read() })
     }
 }

@@ -165,7 +165,9 @@ pub static ROWS: &[Row] = &[
     row(
         "/linux/resources/devices",
         "the devices cgroup, or eBPF on v2; last of all, as in runc, every container is allowed to make \
-         nodes and to use null, zero, full, random, urandom, tty, console, ptmx, pts/* and net/tun",
+         nodes and to use null, zero, full, random, urandom, tty, console, ptmx, pts/* and net/tun. There \
+         are no rules where we are no root of the host, since in a user namespace nobody can make a \
+         device, nor with `--cgroup-manager disabled`",
     ),
     row(
         "/linux/resources/devices/*/allow",
