@@ -48,6 +48,9 @@ fn what_is_no_device_is_refused() {
     for (device, pointer) in [
         (json!({"path": "/dev/x", "type": "a"}), "/linux/devices/0/type"),
         (json!({"path": "dev/x", "type": "p"}), "/linux/devices/0/path"),
+        (json!({"path": "/dev/x", "type": "c"}), "/linux/devices/0/major"),
+        (json!({"path": "/dev/x", "type": "b", "major": 7}), "/linux/devices/0/minor"),
+        (json!({"path": "/dev/x", "type": "u", "major": 0, "minor": 0}), "0:0"),
         (json!({"path": "/dev/x", "type": "c", "major": -1, "minor": 0}), "/linux/devices/0/major"),
         (
             json!({"path": "/dev/x", "type": "b", "major": 1, "minor": 5_000_000_000_i64}),
@@ -56,6 +59,12 @@ fn what_is_no_device_is_refused() {
     ] {
         refused(&Bundle::new(&["true"]).with("/linux/devices", json!([device])), pointer);
     }
+    // also where no device is made
+    let bound =
+        json!({"destination": "/dev", "type": "bind", "source": "/dev", "options": ["rbind"]});
+    let bundle = Bundle::new(&["true"]).without_mount("/dev").adding("/mounts", bound);
+    let wrong = json!([{"path": "dev/x", "type": "p"}]);
+    refused(&bundle.with("/linux/devices", wrong), "/linux/devices/0/path");
     let fifo = json!({"path": "/dev/x", "type": "p"});
     let same = json!({"path": "/dev/./y/../x", "type": "p"});
     let twice = Bundle::new(&["true"]).with("/linux/devices", json!([fifo, same]));
