@@ -25,6 +25,6 @@ pub use freeze::{freeze, freezer_file, is_frozen, thaw};
 pub use kickstage_systemd::{attach as attach_to_unit, set_properties, stop as stop_unit};
 pub use membership::Membership;
 pub use remove::remove;
-pub use settings::update;
+pub use settings::{check, update};
 pub use split::split;
 pub use unit::{remove_untracked, tracked};

@@ -7,7 +7,7 @@ use kickstage_config::cgroup::{Setting, Version};
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Error, Result, Role};
 use kickstage_sys::file::{self, Resolve};
-use kickstage_sys::{Errno, FdRef};
+use kickstage_sys::{Errno, Fd, FdRef};
 
 /// Writes all of them in order. `place` is for messages.
 pub(crate) fn write(place: &str, dir: FdRef<'_>, settings: &[Setting]) -> Result<()> {
@@ -54,7 +54,11 @@ fn refuse_below(place: &str, dir: FdRef<'_>, setting: &Setting) -> Result<()> {
     let (Some(file), Ok(limit)) = (&setting.not_below, setting.value.parse::<u64>()) else {
         return Ok(());
     };
-    let used = tree::read(dir, file).map_err(|errno| refused(place, setting, errno))?;
+    let used = match tree::read(dir, file) {
+        // the controller has yet to be enabled
+        Err(Errno(libc::ENOENT)) => return Ok(()),
+        used => used.map_err(|errno| refused(place, setting, errno))?,
+    };
     let used = core::str::from_utf8(&used).ok().and_then(|used| used.trim().parse::<u64>().ok());
     match used {
         Some(used) if used > limit => Err(Error::new(Role::Cgroups, "write")
@@ -65,15 +69,27 @@ fn refuse_below(place: &str, dir: FdRef<'_>, setting: &Setting) -> Result<()> {
     }
 }
 
+/// Refuses limits below what is in use where that is not wanted (`memory.checkBeforeUpdate`),
+/// before anybody writes one.
+pub fn check(record: &CgroupDir, settings: &[Setting]) -> Result<()> {
+    let place = format!("{}{}", record.mount, record.path);
+    let dir = open(record, &place)?;
+    settings.iter().try_for_each(|setting| refuse_below(&place, dir.borrow(), setting))
+}
+
+fn open(record: &CgroupDir, place: &str) -> Result<Fd> {
+    tree::open(record)?.ok_or_else(|| {
+        Error::new(Role::Cgroups, "update cgroup").on(place).because("it does not exist")
+    })
+}
+
 /// Changes values of a container that runs.
 ///
 /// Values that depend on each other (memory, and memory with swap) have one order for raising
 /// and another for lowering: what the kernel refuses is written again after the others.
 pub fn update(record: &CgroupDir, settings: &[Setting]) -> Result<()> {
     let place = format!("{}{}", record.mount, record.path);
-    let dir = tree::open(record)?.ok_or_else(|| {
-        Error::new(Role::Cgroups, "update cgroup").on(&place).because("it does not exist")
-    })?;
+    let dir = open(record, &place)?;
     let one = |setting: &Setting| write(&place, dir.borrow(), core::slice::from_ref(setting));
     let mut again = Vec::new();
     for setting in settings {

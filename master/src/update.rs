@@ -33,12 +33,14 @@ impl Container {
         rdt::write_schemata(group, schemata)
     }
 
-    /// Writes the values for each of its cgroups; systemd, if it made them, is told first.
+    /// Writes the values for each of its cgroups; systemd, if it made them, is told first. It writes
+    /// limits itself, so before that it is seen whether they may be.
     pub fn update(
         &self,
         values: &[(&CgroupDir, Vec<Setting>)],
         properties: &[Property],
     ) -> Result<()> {
+        values.iter().try_for_each(|(dir, settings)| kickstage_cgroups::check(dir, settings))?;
         if let Some(unit) = &self.record()?.unit {
             kickstage_cgroups::set_properties(unit, properties)?;
         }

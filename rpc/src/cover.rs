@@ -7,14 +7,14 @@ use kickstage_sys::file;
 use kickstage_sys::mount::{self, Attributes, Depth, attribute};
 use kickstage_sys::{Fd, FdRef};
 
-/// Makes trees read-only. The mount is made read-only before anyone can see it.
+/// Makes trees read-only, with what is mounted below. That is done before anyone can see them.
 pub(crate) fn make_readonly(root: FdRef<'_>, paths: &[Text]) -> Result<()> {
     for path in paths {
         let Some(found) = in_root::find(root, path)? else { continue };
         let cover = || {
             let tree = mount::clone_tree(found.fd(), Depth::Recursive)?;
             let readonly = Attributes { set: attribute::RDONLY, ..Attributes::default() };
-            mount::set_attributes(tree.borrow(), Depth::One, &readonly)?;
+            mount::set_attributes(tree.borrow(), Depth::Recursive, &readonly)?;
             mount::attach(tree.borrow(), found.fd())
         };
         cover().during_on(Role::Rpc, "make read-only", path)?;

@@ -1,5 +1,6 @@
 //! Reading a bundle.
 
+use crate::devices;
 use crate::model::Document;
 use crate::text::invalid;
 use kickstage_config::{Error, Result, Role, Text};
@@ -85,5 +86,6 @@ pub(crate) fn parse(path: &Text, bytes: &[u8]) -> Result<Spec> {
             format!("{:?} is not a version 1 of the runtime specification", spec.version()),
         ));
     }
+    devices::refuse_missing_numbers(&spec, bytes)?;
     Ok(spec)
 }

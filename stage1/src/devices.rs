@@ -4,6 +4,7 @@ use crate::text::{self, clean, invalid};
 use kickstage_config::plan::Device;
 use kickstage_config::{Result, Text};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
+use serde_json::Value;
 
 /// runtime-spec, config-linux.md, "Default Devices".
 const DEFAULTS: [(&str, u32, u32); 6] = [
@@ -25,6 +26,36 @@ pub(crate) const LINKS: [(&str, &str); 6] = [
     ("/dev/ptmx", "pts/ptmx"),
     ("/dev/core", "/proc/kcore"),
 ];
+
+const NUMBERS: &str = "name its major and minor, as ls -l shows them; a fifo (p) has none";
+
+/// The model takes a number that is not there for a 0: where it has one, config.json is asked.
+pub(crate) fn refuse_missing_numbers(spec: &Spec, config: &[u8]) -> Result<()> {
+    let list = spec.linux().as_ref().and_then(|linux| linux.devices().as_deref());
+    let in_doubt = |device: &LinuxDevice| {
+        let has_numbers = !matches!(device.typ(), LinuxDeviceType::P | LinuxDeviceType::A);
+        has_numbers && (device.major() == 0 || device.minor() == 0)
+    };
+    let in_doubt: Vec<usize> = list
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .filter_map(|(index, device)| in_doubt(device).then_some(index))
+        .collect();
+    if in_doubt.is_empty() {
+        return Ok(());
+    }
+    let config: Value = serde_json::from_slice(config).unwrap_or_default();
+    for index in in_doubt {
+        for name in ["major", "minor"] {
+            let pointer = format!("/linux/devices/{index}/{name}");
+            if config.pointer(&pointer).is_none() {
+                return Err(invalid(&pointer, "it is missing").remedy(NUMBERS));
+            }
+        }
+    }
+    Ok(())
+}
 
 /// The nodes to make. One of config.json replaces the default of the same path.
 pub(crate) fn decide(spec: &Spec) -> Result<Vec<Device>> {
@@ -67,6 +98,9 @@ fn read(pointer: &str, wanted: &LinuxDevice) -> Result<Device> {
         })
     };
     let is_fifo = kind == libc::S_IFIFO;
+    if !is_fifo && (wanted.major(), wanted.minor()) == (0, 0) {
+        return Err(invalid(pointer, "no device has the numbers 0:0").remedy(NUMBERS));
+    }
     Ok(Device {
         path: text::text(pointer, &clean(path.as_str()))?,
         mode: kind | wanted.file_mode().unwrap_or(0o666) & 0o7777,

@@ -67,10 +67,16 @@ fn check_interface(pointer: &str, name: &str) -> Result<()> {
 /// ignored; with one there must be somebody to answer.
 pub(crate) fn listener(profile: &LinuxSeccomp) -> Result<Option<Listener>> {
     const PATH: &str = "/linux/seccomp/listenerPath";
+    let path = profile.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty());
+    let told = profile.listener_metadata().as_ref().is_some_and(|told| !told.is_empty());
+    if told && path.is_none() {
+        let why = "without /linux/seccomp/listenerPath there is nobody to tell it";
+        return Err(invalid("/linux/seccomp/listenerMetadata", why)
+            .remedy("add the path, or remove the metadata"));
+    }
     if !notifies(profile) {
         return Ok(None);
     }
-    let path = profile.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty());
     let path = path.ok_or_else(|| invalid(PATH, "SCMP_ACT_NOTIFY needs somebody who answers"))?;
     let path = text::path(PATH, path)?;
     if !path.as_str().starts_with('/') {
@@ -140,6 +146,16 @@ mod tests {
         assert!(rdt(json!({"closID": "a/b"})).is_err());
         assert!(rdt(json!({"closID": ".."})).is_err());
         assert!(rdt(json!({"l3CacheSchema": "MB:0=2"})).is_err());
+    }
+
+    #[test]
+    fn metadata_is_for_a_listener() {
+        let profile = |value| serde_json::from_value::<LinuxSeccomp>(value).unwrap();
+        let alone = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m"});
+        let error = listener(&profile(alone)).unwrap_err();
+        assert_eq!(error.key.as_deref(), Some("/linux/seccomp/listenerMetadata"));
+        let ignored = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/l", "listenerMetadata": "m"});
+        assert_eq!(listener(&profile(ignored)).unwrap(), None, "nobody is ever asked");
     }
 
     #[test]

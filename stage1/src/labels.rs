@@ -5,8 +5,12 @@ use crate::text::{self, invalid};
 use kickstage_config::{Result, Text};
 use kickstage_sys::{Errno, file};
 
-/// Reads `/process/apparmorProfile`.
+/// Reads `/process/apparmorProfile`. `unconfined` is a profile like others, for an engine that is
+/// confined itself; only where AppArmor does not run everything is so already.
 pub(crate) fn apparmor(judge: &Judge, value: Option<&str>) -> Result<Option<Text>> {
+    if value == Some("unconfined") && !apparmor_is_on() {
+        return Ok(None);
+    }
     label(judge, "/process/apparmorProfile", value, apparmor_is_on)
 }
 
@@ -28,7 +32,7 @@ fn label(
     value: Option<&str>,
     is_on: fn() -> bool,
 ) -> Result<Option<Text>> {
-    let Some(value) = value.filter(|value| !matches!(*value, "" | "unconfined")) else {
+    let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     if !is_on() {

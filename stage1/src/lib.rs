@@ -130,7 +130,7 @@ pub struct Host {
 impl Host {
     /// Looks at this host.
     pub fn read(rootless: Rootless) -> Result<Self> {
-        let cgroups = cgroup::CgroupHost::read(rootless.applies())?;
+        let cgroups = cgroup::CgroupHost::read(rootless)?;
         Ok(Self { cgroups, unprivileged: Unprivileged::read() })
     }
 }

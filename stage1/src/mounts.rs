@@ -176,15 +176,20 @@ impl Wanted {
             let namespace = around.namespaces.separates(clone::NEWCGROUP);
             // it would be the user's own tree, with all his other processes (CVE-2023-25809)
             let protected = !namespace && around.namespaces.separates(clone::NEWUSER);
+            let mut options = self.options;
+            if protected {
+                options.make_readonly();
+            }
             let entry = cgroup::Entry {
                 key: &self.key,
                 target: &self.target,
-                flags: self.options.flags | if protected { libc::MS_RDONLY } else { 0 },
+                flags: options.flags,
+                change: options.change.of_one(),
                 label: around.label.as_ref(),
                 namespace,
             };
             let mut steps = cgroup::mount_steps(&entry, around.host, around.cgroups)?;
-            let Options { recursive, propagation, .. } = self.options;
+            let Options { recursive, propagation, .. } = options;
             if !recursive.is_empty() || !propagation.is_empty() {
                 let path = text::text(&self.key, &self.target)?;
                 let op = Op::Attributes { path, changes: recursive, propagation };

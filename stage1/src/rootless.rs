@@ -120,11 +120,16 @@ pub enum Rootless {
 impl Rootless {
     pub(crate) fn applies(self) -> bool {
         match self {
-            Self::Auto => system::effective_uid() != 0 || is_in_user_namespace(),
+            Self::Auto => is_powerless(),
             Self::Yes => true,
             Self::No => false,
         }
     }
+}
+
+/// Whether we are not root, or root of a user namespace only.
+pub(crate) fn is_powerless() -> bool {
+    system::effective_uid() != 0 || is_in_user_namespace()
 }
 
 /// Whether ours is another user namespace than the first, which maps every id to itself

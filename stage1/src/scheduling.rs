@@ -23,26 +23,38 @@ pub(crate) fn scheduler(process: &Process) -> Result<Option<Scheduler>> {
         LinuxSchedulerPolicy::SchedIdle => 5,
         LinuxSchedulerPolicy::SchedDeadline => 6,
     };
-    let flag = |flag: &LinuxSchedulerFlag| match flag {
-        LinuxSchedulerFlag::SchedResetOnFork => 0x01,
-        LinuxSchedulerFlag::SchedFlagReclaim => 0x02,
-        LinuxSchedulerFlag::SchedFlagDLOverrun => 0x04,
-        LinuxSchedulerFlag::SchedFlagKeepPolicy => 0x08,
-        LinuxSchedulerFlag::SchedFlagKeepParams => 0x10,
-        LinuxSchedulerFlag::SchedFlagUtilClampMin => 0x20,
-        LinuxSchedulerFlag::SchedFlagUtilClampMax => 0x40,
-    };
+    let nice = wanted.nice().unwrap_or(0);
+    if !(-20..=19).contains(&nice) {
+        return Err(invalid("/process/scheduler/nice", format!("{nice} is not in -20 to 19")));
+    }
     let priority = wanted.priority().unwrap_or(0);
     Ok(Some(Scheduler {
         policy,
-        flags: wanted.flags().iter().flatten().map(flag).fold(0, |all, flag| all | flag),
-        nice: wanted.nice().unwrap_or(0),
+        flags: scheduler_flags(wanted.flags().as_deref().unwrap_or_default())?,
+        nice,
         priority: u32::try_from(priority)
             .map_err(|_| invalid("/process/scheduler/priority", "it must not be negative"))?,
         runtime: wanted.runtime().unwrap_or(0),
         deadline: wanted.deadline().unwrap_or(0),
         period: wanted.period().unwrap_or(0),
     }))
+}
+
+fn scheduler_flags(wanted: &[LinuxSchedulerFlag]) -> Result<u64> {
+    wanted.iter().enumerate().try_fold(0, |all, (index, flag)| match flag {
+        LinuxSchedulerFlag::SchedResetOnFork => Ok(all | 0x01),
+        LinuxSchedulerFlag::SchedFlagReclaim => Ok(all | 0x02),
+        LinuxSchedulerFlag::SchedFlagDLOverrun => Ok(all | 0x04),
+        LinuxSchedulerFlag::SchedFlagKeepPolicy => Ok(all | 0x08),
+        LinuxSchedulerFlag::SchedFlagKeepParams => Ok(all | 0x10),
+        LinuxSchedulerFlag::SchedFlagUtilClampMin | LinuxSchedulerFlag::SchedFlagUtilClampMax => {
+            let pointer = format!("/process/scheduler/flags/{index}");
+            Err(invalid(&pointer, "the specification has no utilization that could be clamped to")
+                .remedy(
+                    "on cgroup v2: cpu.uclamp.min and cpu.uclamp.max in /linux/resources/unified",
+                ))
+        }
+    })
 }
 
 /// Class in the upper three bits, priority below (ioprio_set(2)).
@@ -130,4 +142,31 @@ pub(crate) fn affinity(process: &Process) -> Result<(Vec<u64>, Vec<u64>)> {
         read("initial", wanted.and_then(|wanted| wanted.initial().as_ref()))?,
         read("final", wanted.and_then(|wanted| wanted.cpu_affinity_final().as_ref()))?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_schedule_that_the_kernel_would_change_or_not_take_is_refused_by_its_pointer() {
+        let read = |schedule| {
+            let process = json!({"cwd": "/", "user": {"uid": 0, "gid": 0}, "scheduler": schedule});
+            scheduler(&serde_json::from_value(process).unwrap())
+        };
+        for (wrong, pointer) in [
+            (json!({"policy": "SCHED_OTHER", "nice": 20}), "nice"),
+            (json!({"policy": "SCHED_OTHER", "nice": -21}), "nice"),
+            (json!({"policy": "SCHED_FIFO", "priority": -1}), "priority"),
+            (json!({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_UTIL_CLAMP_MAX"]}), "flags/0"),
+        ] {
+            let error = read(wrong).unwrap_err();
+            assert_eq!(error.key, Some(format!("/process/scheduler/{pointer}")));
+        }
+        for nice in [-20, 19] {
+            let read = read(json!({"policy": "SCHED_OTHER", "nice": nice})).unwrap().unwrap();
+            assert_eq!(read.nice, nice);
+        }
+    }
 }

@@ -53,8 +53,10 @@ pub(crate) fn decide(
     // a parameter may be one of a device that has yet to come
     let batch = if work.net_devices.is_empty() { &mut setup.early } else { &mut setup.mounts };
     kernel_values(spec, namespaces, batch)?;
+    // also where none is made
+    let nodes = devices::decide(spec)?;
     if dev != Dev::Bound {
-        setup.mounts.push(step("/linux/devices", Op::Devices { nodes: devices::decide(spec)? }));
+        setup.mounts.push(step("/linux/devices", Op::Devices { nodes }));
         let link = |(path, target)| (Text::from_literal(path), Text::from_literal(target));
         let links = devices::LINKS.into_iter().map(link).collect();
         setup.mounts.push(step("", Op::Symlinks { links }));

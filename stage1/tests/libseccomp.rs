@@ -191,7 +191,12 @@ fn profile() -> impl Strategy<Value = Value> {
         let rules: Vec<Value> = rules
             .into_iter()
             .map(|(name, (action, errno, args))| {
-                json!({"names": [name], "action": format!("SCMP_ACT_{action}"), "errnoRet": errno, "args": args})
+                let mut rule =
+                    json!({"names": [name], "action": format!("SCMP_ACT_{action}"), "args": args});
+                if matches!(action, "ERRNO" | "TRACE") {
+                    rule["errnoRet"] = errno.into();
+                }
+                rule
             })
             .collect();
         json!({

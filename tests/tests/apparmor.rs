@@ -21,6 +21,19 @@ profile kickstage-tests flags=(attach_disconnected, mediate_deleted) {
   signal,
   deny /tmp/denied w,
 }
+profile kickstage-tests-engine flags=(attach_disconnected, mediate_deleted) {
+  file,
+  capability,
+  network,
+  signal,
+  ptrace,
+  unix,
+  mount,
+  remount,
+  umount,
+  pivot_root,
+  change_profile,
+}
 profile kickstage-tests-other flags=(attach_disconnected, mediate_deleted) {
   file,
   capability,
@@ -100,6 +113,25 @@ fn a_profile_that_is_not_loaded_is_refused_with_how_to_load_it() {
     let ended = Runtime::kickstage().run(&bundle);
     assert!(ended.code == 1 && ended.stderr.contains("apparmor_parser -r"), "{ended:?}");
     assert!(ended.stderr.contains("/process/apparmorProfile"), "{ended:?}");
+}
+
+#[test]
+fn who_is_to_be_unconfined_is_so_under_an_engine_that_is_not() {
+    if !is_enabled() {
+        return;
+    }
+    let _loaded = Loaded::new();
+    let confined = "printf 'exec kickstage-tests-engine' >/proc/self/attr/exec";
+    let said = |profile| {
+        let bundle = Bundle::new(&["cat", "/proc/self/attr/current"])
+            // from one profile to another is more than that allows
+            .with("/process/noNewPrivileges", json!(false))
+            .with("/process/apparmorProfile", json!(profile));
+        Runtime::kickstage().after(confined).run(&bundle).ok().stdout
+    };
+    assert_eq!(said(""), "kickstage-tests-engine (enforce)\n", "without a word it stays as it is");
+    assert_eq!(said(NAME), "kickstage-tests (enforce)\n");
+    assert!(said("unconfined").starts_with("unconfined"));
 }
 
 /// The label of a process, as the kernel tells the host.

@@ -48,6 +48,9 @@ fn what_is_no_device_is_refused() {
     for (device, pointer) in [
         (json!({"path": "/dev/x", "type": "a"}), "/linux/devices/0/type"),
         (json!({"path": "dev/x", "type": "p"}), "/linux/devices/0/path"),
+        (json!({"path": "/dev/x", "type": "c"}), "/linux/devices/0/major"),
+        (json!({"path": "/dev/x", "type": "b", "major": 7}), "/linux/devices/0/minor"),
+        (json!({"path": "/dev/x", "type": "u", "major": 0, "minor": 0}), "0:0"),
         (json!({"path": "/dev/x", "type": "c", "major": -1, "minor": 0}), "/linux/devices/0/major"),
         (
             json!({"path": "/dev/x", "type": "b", "major": 1, "minor": 5_000_000_000_i64}),
@@ -56,6 +59,12 @@ fn what_is_no_device_is_refused() {
     ] {
         refused(&Bundle::new(&["true"]).with("/linux/devices", json!([device])), pointer);
     }
+    // also where no device is made
+    let bound =
+        json!({"destination": "/dev", "type": "bind", "source": "/dev", "options": ["rbind"]});
+    let bundle = Bundle::new(&["true"]).without_mount("/dev").adding("/mounts", bound);
+    let wrong = json!([{"path": "dev/x", "type": "p"}]);
+    refused(&bundle.with("/linux/devices", wrong), "/linux/devices/0/path");
     let fifo = json!({"path": "/dev/x", "type": "p"});
     let same = json!({"path": "/dev/./y/../x", "type": "p"});
     let twice = Bundle::new(&["true"]).with("/linux/devices", json!([fifo, same]));
@@ -97,4 +106,56 @@ fn in_a_user_namespace_the_hosts_own_devices_are_lent() {
     refused(&in_user_namespace(&["true"], absent), "/dev/none");
     let other = json!([{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 3}]);
     refused(&in_user_namespace(&["true"], other), "is another device");
+}
+
+/// Opens two devices for reading and for writing, and tells which of these the rules refuse. No
+/// driver has them: what may be opened is ENXIO.
+fn under_rules(runtime: &Runtime, rules: Value) -> String {
+    let script = "cd /dev; for device in one other; do \
+                  (: < $device) 2>&1 | grep -q 'Operation not permitted' && echo no $device read; \
+                  (: >> $device) 2>&1 | grep -q 'Operation not permitted' && echo no $device write; done; \
+                  echo x > null && echo null";
+    let node = |path, minor| json!({"path": path, "type": "c", "major": 4000, "minor": minor});
+    let mut bundle = Bundle::script(&format!("grep() {{ busybox grep \"$@\"; }}; {script}"))
+        .with("/linux/devices", json!([node("/dev/one", 1), node("/dev/other", 2)]));
+    bundle.config["linux"]["resources"] = json!({"devices": rules});
+    runtime.run(&bundle).ok().stdout.replace('\n', ";")
+}
+
+#[test]
+fn the_last_rule_that_is_about_a_device_decides() {
+    let runtime = Runtime::kickstage();
+    let chars = json!({"allow": true, "type": "c", "major": -1, "minor": -1, "access": "rw"});
+    let one = |allow: bool, access: &str| json!({"allow": allow, "type": "c", "major": 4000, "minor": 1, "access": access});
+    let nothing = json!({"allow": false});
+    for (rules, wanted) in [
+        (json!([nothing]), "no one read;no one write;no other read;no other write;null;"),
+        (json!([nothing, chars, one(false, "rw")]), "no one read;no one write;null;"),
+        (json!([nothing, chars, one(false, "w")]), "no one write;null;"),
+        (
+            json!([one(true, "rw"), nothing, one(true, "rwm"), one(false, "w")]),
+            "no one write;no other read;no other write;null;",
+        ),
+        (json!([{"allow": true, "access": "r"}]), "no one write;no other write;null;"),
+        (
+            json!([{"allow": true}, {"allow": false, "type": "c", "major": 4000, "access": "w"}, one(true, "w")]),
+            "no other write;null;",
+        ),
+    ] {
+        let expressible = fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap()
+            || !wanted.starts_with("no other write");
+        if expressible {
+            assert_eq!(under_rules(&runtime, rules.clone()), wanted, "{rules}");
+        } else {
+            let bundle = Bundle::new(&["true"]).with("/linux/resources/devices", rules);
+            refused(&bundle, "/linux/resources/devices/2");
+        }
+    }
+}
+
+#[test]
+fn root_who_behaves_as_a_user_still_has_device_rules() {
+    let runtime = Runtime::kickstage().with_global(&["--rootless=true"]);
+    let said = under_rules(&runtime, json!([{"allow": false}]));
+    assert_eq!(said, "no one read;no one write;no other read;no other write;null;");
 }

@@ -384,6 +384,43 @@ fn an_earlier_mount_is_changed_by_remount() {
     refused(&cgroup, "the whole host's");
 }
 
+/// Without a cgroup namespace they are bind mounts.
+#[test]
+fn cgroups_are_shown_with_the_options_that_are_asked_for_with_and_without_a_namespace() {
+    for namespace in [true, false] {
+        for (options, shown, hidden) in [OF_MOUNTS, NEWER].concat() {
+            // what is a bind mount of the host's keeps what it has, and others may clear it
+            if options.len() > 1 || *options == ["defaults"] {
+                continue;
+            }
+            let mut bundle = Bundle::new(&["probe"]);
+            for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+                if mount["type"] == "cgroup" {
+                    mount["options"] = json!(options);
+                }
+            }
+            if !namespace {
+                let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+                namespaces.retain(|namespace| namespace["type"] != "cgroup");
+            }
+            let seen = Runtime::kickstage().run(&bundle).ok().json();
+            let mounts = seen["mounts"].as_array().unwrap();
+            let of_cgroups = mounts.iter().filter(|mount| {
+                mount["type"].as_str().is_some_and(|kind| kind.starts_with("cgroup"))
+            });
+            let mut count = 0;
+            for mount in of_cgroups {
+                let own = mount["options"].as_array().unwrap();
+                let is = |word: &str| own.iter().any(|own| own == word);
+                let stays = !namespace && hidden.starts_with("no");
+                assert!(is(shown) && (stays || !is(hidden)), "{options:?}: {own:?}");
+                count += 1;
+            }
+            assert_ne!(count, 0, "{seen}");
+        }
+    }
+}
+
 #[test]
 fn cgroups_are_shown_with_the_propagation_that_is_asked_for() {
     let mut bundle = Bundle::new(&["probe"]);

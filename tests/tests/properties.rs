@@ -83,6 +83,21 @@ fn a_read_only_tmpfs_has_the_mounts_that_are_inside_it() {
     assert_eq!(said(&bundle), "x\n");
 }
 
+#[test]
+fn a_read_only_path_is_so_with_what_is_mounted_below() {
+    let given = tempfile::tempdir().unwrap();
+    let look = "for at in /r/new /r/t/new /r/b/new /r/b/in/new /w/new; do echo x > $at && echo $at; done; true";
+    let on = |target: &str, kind: &str, options: Value| json!({"destination": target, "type": kind, "source": given.path(), "options": options});
+    let bundle = script(look)
+        .adding("/mounts", on("/r", "tmpfs", json!([])))
+        .adding("/mounts", on("/r/t", "tmpfs", json!([])))
+        .adding("/mounts", on("/r/b", "none", json!(["bind"])))
+        .adding("/mounts", on("/r/b/in", "tmpfs", json!(["nosuid"])))
+        .adding("/mounts", on("/w", "none", json!(["bind"])))
+        .with("/linux/readonlyPaths", json!(["/r"]));
+    assert_eq!(said(&bundle), "/w/new\n", "and the host's own mount stays as it is");
+}
+
 /// A directory with a file of user 5 and group 6.
 fn owned() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -151,6 +166,8 @@ fn scheduler_priority_and_personality_are_as_asked() {
     .with("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 6}))
     .with("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 7}));
     assert_eq!(said(&bundle), "00040008\nbest-effort: prio 6\n7 3\n");
+    let schedule = json!({"policy": "SCHED_OTHER", "nice": 20});
+    refused(&script("true").with("/process/scheduler", schedule), "/process/scheduler/nice");
     let bundle =
         script("true").with("/linux/personality", json!({"domain": "LINUX", "flags": ["NOPE"]}));
     refused(&bundle, "/linux/personality/flags/0");

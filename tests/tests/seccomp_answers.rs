@@ -54,6 +54,15 @@ fn an_error_is_the_one_of_the_rule_or_else_eperm() {
     let errno = profile("SCMP_ACT_ERRNO", &json!({"errnoRet": 77}));
     assert_eq!(answers(&errno, &["call", GETPGRP]), [77]);
     assert_eq!(answers(&profile("SCMP_ACT_ERRNO", &json!({})), &["call", GETPGRP]), [1]);
+    for (profile, pointer) in [
+        (profile("SCMP_ACT_ALLOW", &json!({"errnoRet": 1})), "syscalls/0/errnoRet"),
+        (profile("SCMP_ACT_ERRNO", &json!({"names": []})), "syscalls/0/names"),
+        (json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m"}), "listenerMetadata"),
+    ] {
+        let refused = Runtime::kickstage().run(&bundle(&profile, &["call"]));
+        let pointer = format!("/linux/seccomp/{pointer}");
+        assert!(refused.code == 1 && refused.stderr.contains(&pointer), "{refused:?}");
+    }
     let too_large = bundle(&profile("SCMP_ACT_ERRNO", &json!({"errnoRet": 65_536})), &["call"]);
     let refused = Runtime::kickstage().run(&too_large);
     assert!(refused.code == 1 && refused.stderr.contains("/linux/seccomp/syscalls/0/errnoRet"));

@@ -35,6 +35,11 @@ same "memory.max after a reload" "$(cat $dir/memory.max)" 60002304
 same "pids.max after a reload" "$(cat $dir/pids.max)" 30
 same "cpu.max after a reload" "$(cat $dir/cpu.max)" "20000 100000"
 same "the updated MemoryMax" "$(property $unit MemoryMax)" 60002304
+# a limit below what is in use is refused before anybody writes it
+echo '{"memory": {"limit": 4096, "checkBeforeUpdate": true}}' | "$kickstage" update --resources - one 2>"$box/log" && fail "4096 bytes"
+grep -q "/linux/resources/memory" "$box/log" || fail "4096 bytes: $(cat "$box/log")"
+same "the refused MemoryMax" "$(property $unit MemoryMax)" 60002304
+same "the refused memory.max" "$(cat $dir/memory.max)" 60002304
 "$kickstage" exec one /bin/busybox sh -c 'echo x >/dev/null' || fail "devices after a reload"
 
 # a second one of the same name is refused, and leaves the first alone

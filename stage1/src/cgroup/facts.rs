@@ -1,5 +1,6 @@
 //! How this host lays its control groups out.
 
+use crate::Rootless;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::Errno;
 use kickstage_sys::file::{self, magic};
@@ -12,13 +13,16 @@ pub struct CgroupHost {
     /// Whether we have no power over the host (`--rootless`): a container may do without the
     /// cgroups that can't be made here, and systemd is the user's own.
     pub rootless: bool,
+    /// Whether containers do without device rules on v2: eBPF for them takes a privilege over the
+    /// whole host, which who is root does not lack for being asked to behave as a user.
+    pub no_device_programs: bool,
 }
 
 impl CgroupHost {
     /// One without control groups.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
-        Self { layout: Layout::None, rootless: false }
+        Self { layout: Layout::None, rootless: false, no_device_programs: false }
     }
 
     /// Whether we may make a cgroup: the longest part of the path that exists is writable.
@@ -85,12 +89,21 @@ const ROOT: &str = "/sys/fs/cgroup";
 const LIMIT: usize = 1 << 20;
 
 impl CgroupHost {
-    /// Looks at this host. The mount table is not read: it can be long, and the places are
-    /// a convention of twenty years (cgroups(7)).
-    pub fn read(rootless: bool) -> Result<Self> {
+    /// Looks at this host.
+    pub fn read(rootless: Rootless) -> Result<Self> {
+        let rootless = rootless.applies();
+        let no_device_programs = rootless && crate::rootless::is_powerless();
+        Ok(Self { layout: Layout::read()?, rootless, no_device_programs })
+    }
+}
+
+impl Layout {
+    /// The mount table is not read: it can be long, and the places are a convention of twenty
+    /// years (cgroups(7)).
+    fn read() -> Result<Self> {
         let Ok(root) = file::open_host(c"/sys/fs/cgroup", libc::O_RDONLY | libc::O_DIRECTORY)
         else {
-            return Ok(Self { layout: Layout::None, rootless });
+            return Ok(Self::None);
         };
         let kind = file::filesystem(root.borrow()).during(Role::Stage1, "stat /sys/fs/cgroup")?;
         let own = file::read_host(c"/proc/self/cgroup", LIMIT)
@@ -99,11 +112,11 @@ impl CgroupHost {
             Error::new(Role::Stage1, "read /proc/self/cgroup").because("it is not UTF-8")
         })?;
         if kind == magic::CGROUP2 {
-            return Ok(Self { layout: unified(&own), rootless });
+            return Ok(unified(&own));
         }
         let names = file::entries(root.borrow()).during(Role::Stage1, "list /sys/fs/cgroup")?;
         let names: Vec<&str> = names.iter().filter_map(|name| name.to_str().ok()).collect();
-        Ok(Self { layout: legacy(&own, &names), rootless })
+        Ok(legacy(&own, &names))
     }
 }
 

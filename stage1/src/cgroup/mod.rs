@@ -73,9 +73,6 @@ pub(crate) fn plan(spec: &Spec, around: &Around<'_>) -> Result<CgroupPlan> {
             let mut plan = groups(resources, around, |_| Ok(place.path.clone()))?;
             let rules = devices::rules(resources)?;
             systemd::add(&mut plan, &place, spec, around.id, around.host, (&rules, patience))?;
-            if around.host.rootless {
-                plan.device_program.clear();
-            }
             Ok(plan)
         }
     }
@@ -135,16 +132,15 @@ fn groups(
     around: &Around<'_>,
     place: impl Fn(&str) -> Result<Text>,
 ) -> Result<CgroupPlan> {
-    let judge = around.judge;
     match &around.host.layout {
         Layout::None if *resources == LinuxResources::default() => Ok(CgroupPlan::default()),
         Layout::None => Err(invalid("/linux/resources", "this host has no cgroup file system")
             .remedy("mount one: mount -t cgroup2 none /sys/fs/cgroup")),
         Layout::Unified { own } => {
             let beside = own.rsplit_once('/').map_or("", |(above, _)| above);
-            unified(place(beside)?, resources, judge)
+            unified(place(beside)?, resources, around)
         }
-        Layout::Legacy { hierarchies } => legacy(hierarchies, place, resources, judge),
+        Layout::Legacy { hierarchies } => legacy(hierarchies, place, resources, around.judge),
     }
 }
 
@@ -188,15 +184,14 @@ fn do_without(plan: &mut CgroupPlan, host: &CgroupHost) -> Result<()> {
             .remedy("delegate a cgroup v2 tree: systemd-run --user --scope -p Delegate=yes …"));
         }
     }
-    if host.rootless {
-        // eBPF takes a privilege that no user namespace gives
-        plan.device_program.clear();
-    }
     Ok(())
 }
 
-fn unified(path: Text, resources: &LinuxResources, judge: &Judge) -> Result<CgroupPlan> {
-    let values = resources::values(resources, Version::V2, judge)?;
+fn unified(path: Text, resources: &LinuxResources, around: &Around<'_>) -> Result<CgroupPlan> {
+    let values = resources::values(resources, Version::V2, around.judge)?;
+    let rules = devices::rules(resources)?;
+    let device_program =
+        if around.host.no_device_programs { Vec::new() } else { devices::program(&rules) };
     let group = Group {
         version: Version::V2,
         controllers: String::new(),
@@ -207,7 +202,7 @@ fn unified(path: Text, resources: &LinuxResources, judge: &Judge) -> Result<Cgro
     };
     Ok(CgroupPlan {
         groups: vec![group],
-        device_program: devices::program(&devices::rules(resources)?),
+        device_program,
         device_key: "/linux/resources/devices".into(),
         unit: None,
     })
@@ -220,7 +215,7 @@ fn legacy(
     judge: &Judge,
 ) -> Result<CgroupPlan> {
     let mut values: Values = resources::values(resources, Version::V1, judge)?;
-    values.extend(devices::settings(&devices::rules(resources)?));
+    values.extend(devices::settings(&devices::rules(resources)?)?);
     let mut plan = CgroupPlan::default();
     for hierarchy in hierarchies {
         plan.groups.push(Group {
@@ -251,4 +246,24 @@ fn legacy(
         }
     }
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(rootless: bool, no_device_programs: bool) -> Vec<u64> {
+        let layout = Layout::Unified { own: "/user.slice/x.scope".into() };
+        let host = CgroupHost { layout, rootless, no_device_programs };
+        let judge = Judge::strict();
+        let around = Around { id: "box", host: &host, manager: Manager::Cgroupfs, judge: &judge };
+        plan(&Spec::default(), &around).unwrap().device_program
+    }
+
+    #[test]
+    fn device_rules_are_left_out_only_where_the_privilege_lacks() {
+        assert!(!program(false, false).is_empty());
+        assert!(!program(true, false).is_empty(), "root who is asked to behave as a user");
+        assert!(program(true, true).is_empty());
+    }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) target: &'a str,
     /// `MS_*` flags of its options.
     pub(crate) flags: u64,
+    /// The same as a change of a bind mount.
+    pub(crate) change: Option<AttributeChange>,
     /// `/linux/mountLabel`.
     pub(crate) label: Option<&'a Text>,
     /// Whether the container has a cgroup namespace.
@@ -38,7 +40,7 @@ pub(crate) fn mount_steps(
         Layout::Unified { .. } if !entry.namespace => {
             // a new mount from the host's cgroup namespace would give the host's own mount new
             // options: nsdelegate would be off for everybody
-            return Ok(vec![step(part("/sys/fs/cgroup", entry.target, entry.flags)?)]);
+            return Ok(vec![step(part(entry, "/sys/fs/cgroup", entry.target)?)]);
         }
         Layout::Unified { .. } => {
             return Ok(vec![step(file_system("cgroup2", entry.target, entry.flags, "")?)]);
@@ -66,7 +68,7 @@ pub(crate) fn mount_steps(
             file_system("cgroup", &target, entry.flags, &data)?
         } else {
             // the container's own part of the tree, and nothing above it
-            part(&format!("{}{}", hierarchy.mount, group.path), &target, entry.flags)?
+            part(entry, &format!("{}{}", hierarchy.mount, group.path), &target)?
         }));
         if name.contains(',') {
             for single in name.split(',') {
@@ -100,16 +102,7 @@ fn file_system(kind: &'static str, target: &str, flags: u64, data: &str) -> Resu
     }))
 }
 
-fn part(source: &str, target: &str, flags: u64) -> Result<Op> {
-    let set = [
-        (libc::MS_RDONLY, attribute::RDONLY),
-        (libc::MS_NOSUID, attribute::NOSUID),
-        (libc::MS_NODEV, attribute::NODEV),
-        (libc::MS_NOEXEC, attribute::NOEXEC),
-    ]
-    .iter()
-    .filter(|(flag, _)| flags & flag != 0)
-    .fold(0, |set, (_, attribute)| set | attribute);
+fn part(entry: &Entry<'_>, source: &str, target: &str) -> Result<Op> {
     Ok(Op::Bind(Bind {
         source: text::text("/mounts", source)?,
         target: text::text("/mounts", target)?,
@@ -118,6 +111,6 @@ fn part(source: &str, target: &str, flags: u64) -> Result<Op> {
         source_symlink: SourceSymlink::Follow,
         target_symlink: TargetSymlink::Follow,
         propagation: Vec::new(),
-        changes: vec![AttributeChange { set, clear: 0, recursive: false }],
+        changes: entry.change.into_iter().collect(),
     }))
 }

@@ -69,6 +69,11 @@ impl Options {
         Ok(options)
     }
 
+    /// The same as `ro` at the end.
+    pub(super) fn make_readonly(&mut self) {
+        self.apply("ro", Meaning::Set(libc::MS_RDONLY, attribute::RDONLY));
+    }
+
     fn apply(&mut self, name: &str, meaning: Meaning) {
         match meaning {
             Meaning::Set(flag, attribute) => {

@@ -95,14 +95,18 @@ pub(super) struct Ranges {
 
 impl Policy {
     pub(super) fn read(profile: &LinuxSeccomp) -> Result<Self, Refused> {
-        let default_errno = profile.default_errno_ret();
-        let default = answer("", profile.default_action(), default_errno)?;
+        let errno = ("/defaultErrnoRet", profile.default_errno_ret());
+        let default = answer(profile.default_action(), errno)?;
         let denies = !matches!(default & 0xffff_0000, ALLOW | LOG);
         let stubs = denies && default != ERRNO | libc::ENOSYS as u32;
         let mut policy = Self { default, stubs, rules: Vec::new(), unknown: Vec::new() };
         for (index, rule) in profile.syscalls().iter().flatten().enumerate() {
             let pointer = format!("/syscalls/{index}");
-            let answer = answer(&pointer, rule.action(), rule.errno_ret())?;
+            let answer = answer(rule.action(), (&format!("{pointer}/errnoRet"), rule.errno_ret()))?;
+            if rule.names().is_empty() {
+                let pointer = format!("{pointer}/names");
+                return Err(Refused::new(&pointer, "a rule must name at least one system call"));
+            }
             let alternatives = alternatives(&pointer, rule)?;
             let calls = policy.calls(rule.names());
             policy.rules.push(Rule { calls, alternatives, answer });
@@ -219,20 +223,24 @@ fn known(verdicts: &mut Vec<Verdict>, verdict: Verdict) -> usize {
     })
 }
 
+/// `errno` is what the answer carries, with its pointer.
 fn answer(
-    pointer: &str,
     action: LinuxSeccompAction,
-    errno: Option<u32>,
+    (pointer, errno): (&str, Option<u32>),
 ) -> Result<Answer, Refused> {
+    let known = words::ANSWERS.iter().find(|(_, known, _)| *known == action);
+    let (name, _, answer) = known.expect("the table has every action of the model");
     let takes_errno =
         matches!(action, LinuxSeccompAction::ScmpActErrno | LinuxSeccompAction::ScmpActTrace);
-    let data = errno.unwrap_or(libc::EPERM as u32);
-    if takes_errno && data > 0xffff {
-        return Err(Refused::new(&format!("{pointer}/errnoRet"), "it is above 65535"));
+    match errno {
+        Some(_) if !takes_errno => Err(Refused::new(
+            pointer,
+            format!("{name} has no errno; only SCMP_ACT_ERRNO and SCMP_ACT_TRACE have"),
+        )),
+        Some(0x1_0000..) => Err(Refused::new(pointer, "it is above 65535")),
+        None if !takes_errno => Ok(*answer),
+        errno => Ok(answer | errno.unwrap_or(libc::EPERM as u32)),
     }
-    let known = words::ANSWERS.iter().find(|(_, known, _)| *known == action);
-    let (.., answer) = known.expect("the table has every action of the model");
-    Ok(if takes_errno { answer | data } else { *answer })
 }
 
 /// Lists of conditions of which one must hold as a whole; none at all for a rule without.

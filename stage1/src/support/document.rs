@@ -29,7 +29,11 @@ pub fn document() -> String {
     }
     text.push_str("\n## Mount options\n\n");
     list(&mut text, mount_options());
-    text.push_str("\nWhat is not in this list is handed to the file system.\n\n## Seccomp\n\n");
+    text.push_str(
+        "\nWhat is not in this list is handed to the file system. A bind mount shares that of its \
+         source:\n`async`, `loud`, `noiversion`, `nolazytime` and `nomand`, which are how the kernel \
+         begins, leave it as\nit is, and their opposites are refused.\n\n## Seccomp\n\n",
+    );
     for (name, words) in [
         ("Actions", &words::ACTIONS[..]),
         ("Operators", &words::OPERATORS),

@@ -22,5 +22,6 @@ pub(crate) fn bundle(spec: Spec) -> Bundle {
 
 /// Root's, with these control groups.
 pub(crate) fn host(layout: Layout) -> Host {
-    Host { cgroups: CgroupHost { layout, rootless: false }, unprivileged: None }
+    let cgroups = CgroupHost { layout, rootless: false, no_device_programs: false };
+    Host { cgroups, unprivileged: None }
 }

@@ -92,6 +92,10 @@ type Keyed = Option<(String, String)>;
 fn device_weights(index: usize, device: &LinuxWeightDevice) -> Result<[Keyed; 2]> {
     let key = format!("blockIO/weightDevice/{index}");
     let node = node(&key, device.major(), device.minor())?;
+    if device.weight().is_none() && device.leaf_weight().is_none() {
+        let pointer = format!("/linux/resources/{key}");
+        return Err(invalid(&pointer, "it has no weight").remedy("weight, leafWeight"));
+    }
     let one = |name: &str, value| -> Result<Keyed> {
         let key = format!("{key}/{name}");
         Ok(weight(&key, value)?.map(|weight| (key, format!("{node} {weight}"))))

@@ -95,9 +95,11 @@ pub(super) fn rdma(resources: &LinuxResources, values: &mut Values) -> Result<()
                 value.push_str(&format!(" {word}={number}"));
             }
         }
-        if value.len() > name.len() {
-            values.push("rdma", "rdma.max", &key, &value);
+        if value.len() == name.len() {
+            let pointer = format!("/linux/resources/{key}");
+            return Err(invalid(&pointer, "it has no limit").remedy("hcaHandles, hcaObjects"));
         }
+        values.push("rdma", "rdma.max", &key, &value);
     }
     Ok(())
 }

@@ -57,6 +57,17 @@ fn what_can_not_be_is_refused_by_its_pointer() {
             "hugepageLimits/0/pageSize",
         ),
         (Version::V1, json!({"rdma": {"a b": {"hcaHandles": 1}}}), "rdma/a b"),
+        (Version::V2, json!({"rdma": {"x": {}}}), "rdma/x"),
+        (
+            Version::V2,
+            json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}}),
+            "blockIO/weightDevice/0",
+        ),
+        (
+            Version::V2,
+            json!({"network": {"priorities": [{"name": "lo", "priority": 5}]}}),
+            "network/priorities",
+        ),
         (Version::V2, json!({"unified": {"../x.y": "1"}}), "unified/..~1x.y"),
     ] {
         let error = decided(version, resources).unwrap_err();

@@ -5,7 +5,7 @@ use serde_json::json;
 
 fn host(own: &str, rootless: bool) -> CgroupHost {
     let layout = Layout::Unified { own: own.into() };
-    CgroupHost { layout, rootless }
+    CgroupHost { layout, rootless, no_device_programs: rootless }
 }
 
 fn place(path: &str, host: &CgroupHost) -> Result<(String, String)> {
