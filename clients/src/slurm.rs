@@ -16,7 +16,7 @@ use serde_json::json;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -84,6 +84,9 @@ impl Slurm {
             fs::set_permissions(&states, Permissions::from_mode(0o700)).expect("it is ours");
             chown(&states, Some(who.uid()), Some(who.uid())).expect("we are root");
         }
+        let logs = conf::logs(dir.path());
+        fs::create_dir(&logs).expect("a new directory is writable");
+        fs::set_permissions(&logs, Permissions::from_mode(0o1777)).expect("it is ours");
         let node = unique_id();
         conf::write(dir.path(), &node, &conf::program(dir.path(), engine), pattern);
         let slurm = Self { daemons: Daemons::start(dir.path(), &node, engine), node, dir };
@@ -96,6 +99,11 @@ impl Slurm {
     /// A directory for its users' files, which everybody may write to.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Where monitors write what containers print.
+    pub fn logs(&self) -> PathBuf {
+        conf::logs(self.dir())
     }
 
     /// One of Slurm's commands, typed by one of its users in an empty environment.
@@ -126,18 +134,40 @@ impl Slurm {
         bundle: &Bundle,
         script: &str,
         out: &Path,
-    ) -> (std::process::Child, String) {
+    ) -> (Child, String) {
         let file = fs::File::create_new(out).expect("a new file");
-        let name = unique_id();
-        let mut command = self.command(who, "srun");
-        command.args(["--job-name", &name]).arg(container(bundle)).args(["sh", "-c", script]);
-        command.stderr(file.try_clone().expect("it is open")).stdout(file);
-        let srun = command.spawn().expect("timeout(1) can be executed");
+        let messages = file.try_clone().expect("it is open");
+        let words = ["sh", "-c", script];
+        let started = self.srun_to(who, bundle, &words, file.into(), messages.into());
         wait_until("the container is ready", || {
             fs::read_to_string(out).is_ok_and(|text| text.contains("ready\n"))
         });
-        let job = self.call(Who::Root, "squeue", &["-h", "-o", "%i", "--name", &name]).ok().stdout;
-        (srun, job.trim().to_string())
+        started
+    }
+
+    /// The same with pipes, as soon as there is a job.
+    pub fn srun_in_background(&self, who: Who, bundle: &Bundle, words: &[&str]) -> (Child, String) {
+        self.srun_to(who, bundle, words, Stdio::piped(), Stdio::piped())
+    }
+
+    fn srun_to(
+        &self,
+        who: Who,
+        bundle: &Bundle,
+        words: &[&str],
+        output: Stdio,
+        messages: Stdio,
+    ) -> (Child, String) {
+        let name = unique_id();
+        let mut command = self.command(who, "srun");
+        command.args(["--job-name", &name]).arg(container(bundle)).args(words);
+        let srun = command.stdout(output).stderr(messages).spawn();
+        let mut job = String::new();
+        wait_until("there is a job", || {
+            job = self.call(Who::Root, "squeue", &["-h", "-o", "%i", "--name", &name]).ok().stdout;
+            !job.is_empty()
+        });
+        (srun.expect("timeout(1) can be executed"), job.trim().to_string())
     }
 
     /// `sbatch --container`: a script on this host that the container runs, its output in `out`.
@@ -233,8 +263,17 @@ impl Slurm {
             .collect()
     }
 
+    /// The first process of the container that runc has made and not started.
+    pub fn created_by_runc(&self, who: Who) -> Option<String> {
+        let mut runc = limited(60, "runc");
+        runc.arg("--root").arg(conf::states(self.dir(), who)).args(["list", "--format", "json"]);
+        let list = run(&mut runc).ok().json();
+        let created = list.as_array()?.iter().find(|container| container["status"] == "created")?;
+        Some(created["pid"].to_string())
+    }
+
     /// Processes of containers: their names hold the node's.
-    fn processes(&self) -> Vec<String> {
+    pub fn processes(&self) -> Vec<String> {
         let mut command = Command::new("ps");
         let list = run(command.args(["-eo", "args"]).stdin(Stdio::null())).ok().stdout;
         let own = |line: &&str| line.contains(&format!(" {}.", self.node));

@@ -272,6 +272,24 @@ fn a_container_is_paused_stopped_killed_and_started_again() {
     }
 }
 
+#[test]
+fn a_container_that_ignores_being_stopped_is_killed() {
+    let docker = Docker::start();
+    for runtime in RUNTIMES {
+        let name = unique_id();
+        let script = "trap 'echo term' TERM; echo up; while :; do sleep 0.1; done";
+        docker.run(runtime, &["--detach", "--name", &name], &["sh", "-c", script]).ok();
+        let logs = || docker.docker(&["logs", &name]).ok().stdout;
+        until("it listens", || logs() == "up\n");
+        let pid: i64 = docker.inspect(&name, ".State.Pid").parse().unwrap();
+        docker.docker(&["stop", "--time", "1", &name]).ok();
+        assert_eq!(docker.inspect(&name, ".State.ExitCode"), "137", "{runtime}");
+        assert!(!is_alive(pid), "{runtime}");
+        assert_eq!(logs(), "up\nterm\n", "{runtime}");
+        docker.remove(&name);
+    }
+}
+
 /// Whether docker has been told that a process of a container ran out of memory.
 fn is_told_of_oom(docker: &Docker, name: &str) -> bool {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().to_string();
@@ -332,21 +350,28 @@ fn health_is_checked_and_failures_are_restarted() {
     }
 }
 
+/// The size comes a moment after the program has started.
+const ON_TERMINAL: &str = "tty; while [ \"$(busybox stty size)\" != \"33 44\" ]; do sleep 0.1; done 2>/dev/null; read line; echo got $line; exit 7";
+
 #[test]
 fn a_terminal_is_the_users() {
     let docker = Docker::start();
+    let inner = docker.scratch("script");
+    fs::write(&inner, ON_TERMINAL).unwrap();
+    let volume = format!("{}:/script", inner.display());
     for runtime in RUNTIMES {
-        // the size comes a moment after the program has started
-        let script = "tty; while [ \"$(busybox stty size)\" != \"33 44\" ]; do sleep 0.1; done 2>/dev/null; read line; echo got $line";
-        let inner = docker.scratch("script");
-        fs::write(&inner, script).unwrap();
-        let line = format!(
-            "/usr/bin/docker --host {} run --rm -it --runtime {runtime} --volume {}:/script {IMAGE} sh /script",
-            docker.host(),
-            inner.display(),
-        );
-        let seen = types(&line, "/dev/pts/0", "words");
-        assert!(seen.contains("got words"), "{runtime}: {seen}");
+        let name = unique_id();
+        let flags = ["--detach", "--name", &name, "--volume", &volume];
+        docker.run(runtime, &flags, &["sleep", "1000"]).ok();
+        let run = format!("run --rm -it --runtime {runtime} --volume {volume} {IMAGE}");
+        for call in [run, format!("exec -it {name}")] {
+            let host = docker.host();
+            let line = format!("/usr/bin/docker --host {host} {call} sh /script; echo code $?");
+            let seen = types(&line, "/dev/pts/0", "words");
+            assert!(seen.contains("got words"), "{runtime}: {call}: {seen}");
+            assert!(seen.contains("code 7"), "{runtime}: {call}: {seen}");
+        }
+        docker.remove(&name);
     }
 }
 

@@ -1,6 +1,7 @@
 //! podman: volumes, tmpfs, devices and the root file system, as a container sees them.
 
 use kickstage_clients::podman::{IMAGE, Podman};
+use kickstage_clients::program::{limited, run};
 use kickstage_clients::world::not_here;
 use kickstage_tests::bundle::unique_id;
 use std::fs;
@@ -70,11 +71,17 @@ fn an_overlay_volume_keeps_the_host_as_it_was() {
 #[test]
 fn a_mapped_volume_shows_the_hosts_root_as_the_containers() {
     let podman = Podman::new();
+    let dir = shared(&podman);
     if podman.rootless() {
+        let flags = ["--uidmap", "0:1:5000", "--gidmap", "0:1:5000"];
+        let refused =
+            podman.run(&[&flags[..], &["--volume", &volume(&dir, ":idmap")]].concat(), &["true"]);
+        assert_eq!(refused.code, 126, "{refused:?}");
+        let reason = "operation not permitted (config key /mounts/0): it takes CAP_SYS_ADMIN over";
+        assert!(refused.stderr.contains(reason), "{refused:?}");
         not_here("the kernel lets only who has power over the file system map a mount");
         return;
     }
-    let dir = shared(&podman);
     let maps = ["--uidmap", "0:200000:5000", "--gidmap", "0:200000:5000"];
     let script = "busybox stat -c %u:%g /volume/file; echo x > /volume/new";
     let plain = podman.shell(&[&maps[..], &["--volume", &volume(&dir, "")]].concat(), script);
@@ -97,36 +104,31 @@ fn a_named_volume_outlives_its_containers() {
     podman.call(&["volume", "rm", &name]).ok();
 }
 
+/// Runs a script where podman takes volumes from: a user's has a namespace of mounts of his own.
+#[track_caller]
+fn beside_podman(podman: &Podman, script: &str) {
+    let words = ["sh", "-ec", script];
+    if podman.rootless() {
+        podman.call(&[&["unshare"], &words[..]].concat()).ok();
+    } else {
+        run(limited(60, words[0]).args(&words[1..])).ok();
+    }
+}
+
 #[test]
 fn mounts_shared_with_the_host_propagate() {
     let podman = Podman::new();
-    if podman.rootless() {
-        not_here("no mount of a user's reaches the namespace of a rootless podman");
-        return;
-    }
     let dir = shared(&podman);
-    let inside = dir.path().join("later");
-    fs::create_dir(&inside).unwrap();
-    let bind = |from: &std::path::Path, flags| {
-        nix::mount::mount(Some(from), from, None::<&str>, flags, None::<&str>).unwrap();
-    };
-    bind(dir.path(), nix::mount::MsFlags::MS_BIND);
-    bind(dir.path(), nix::mount::MsFlags::MS_SHARED);
+    let path = dir.path().display();
+    fs::create_dir(dir.path().join("later")).unwrap();
+    beside_podman(&podman, &format!("mount --bind {path} {path}; mount --make-shared {path}"));
     let running = podman.idle(&["--volume", &volume(&dir, ":rslave")]);
-    nix::mount::mount(
-        Some("new"),
-        &inside,
-        Some("tmpfs"),
-        nix::mount::MsFlags::empty(),
-        None::<&str>,
-    )
-    .unwrap();
-    fs::write(inside.join("seen"), "yes").unwrap();
+    let later = format!("mount -t tmpfs new {path}/later; echo yes > {path}/later/seen");
+    beside_podman(&podman, &later);
     let said = running.exec(&["cat", "/volume/later/seen"]);
-    nix::mount::umount(&inside).unwrap();
     drop(running);
-    nix::mount::umount(dir.path()).unwrap();
-    assert_eq!(said.ok().stdout, "yes");
+    beside_podman(&podman, &format!("umount {path}/later; umount {path}"));
+    assert_eq!(said.ok().stdout, "yes\n");
 }
 
 #[test]
@@ -161,7 +163,14 @@ fn a_device_is_there_and_others_are_out_of_reach() {
     );
     assert_eq!(said, "character special file\n3");
     if podman.rootless() {
-        not_here("device nodes can't be made in a user namespace");
+        let flags = ["--cap-add", "MKNOD", "--device-cgroup-rule", "c 1:3 rwm"];
+        let refused = podman.run(&flags, &["busybox", "mknod", "/tmp/null", "c", "1", "3"]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(
+            refused.stderr.contains("mknod: /tmp/null: Operation not permitted"),
+            "{refused:?}"
+        );
+        not_here("the kernel makes no device node in a user namespace, whatever the rule");
         return;
     }
     // 1:11 is /dev/kmsg: what may read the kernel's log may open it for both

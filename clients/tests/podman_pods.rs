@@ -1,9 +1,12 @@
 //! podman: pods, play kube, and units for systemd.
 
 use kickstage_clients::podman::{IMAGE, Podman};
-use kickstage_clients::world::{not_here, wait_until};
+use kickstage_clients::world::{Cgroup, not_here, wait_until};
 use kickstage_tests::bundle::unique_id;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 /// A pod with a name, removed with the value.
 struct Pod<'a> {
@@ -108,6 +111,18 @@ fn a_pod_is_stopped_started_paused_and_killed_as_a_whole() {
     states("running");
 }
 
+#[track_caller]
+fn cgroup(podman: &Podman, container: &str) -> Cgroup {
+    let pid = podman.says(&["inspect", "--format", "{{.State.Pid}}", container]);
+    Cgroup::of(pid.parse().unwrap())
+}
+
+/// In bytes, as the kernel has it.
+#[track_caller]
+fn memory_limit(podman: &Podman, container: &str) -> String {
+    cgroup(podman, container).read("memory", "memory.limit_in_bytes", "memory.max")
+}
+
 #[test]
 fn a_limit_of_a_pod_is_above_those_of_its_members() {
     let podman = Podman::new();
@@ -117,15 +132,14 @@ fn a_limit_of_a_pod_is_above_those_of_its_members() {
     }
     let pod = Pod::new(&podman, &["--network", "none", "--cpus", "0.5"]);
     let member = pod.add(&["--memory", "40m"]);
-    let pid = podman.says(&["inspect", "--format", "{{.State.Pid}}", &member]);
-    let cgroup = kickstage_clients::world::Cgroup::of(pid.parse().unwrap());
-    assert_eq!(cgroup.read("memory", "memory.limit_in_bytes", "memory.max"), "41943040");
+    assert_eq!(memory_limit(&podman, &member), "41943040");
+    let cgroup = cgroup(&podman, &member);
     let parent = podman.says(&["pod", "inspect", "--format", "{{.CgroupPath}}", &pod.name]);
     let own = cgroup.directory("cpu");
     assert!(own.to_str().unwrap().contains(parent.trim_start_matches('/')), "{parent} {own:?}");
 }
 
-/// Two containers, a first one that ends, limits, a volume, probes and a security context.
+/// Two containers, a first one that ends, a limit, a volume, a config map and a security context.
 const KUBE: &str = "
 apiVersion: v1
 kind: ConfigMap
@@ -194,17 +208,34 @@ fn a_kubernetes_description_becomes_a_pod() {
         exec("two", "PATH=/bin; busybox hostname; readlink /proc/self/ns/net"),
         format!("planned\n{}", exec("one", "readlink /proc/self/ns/net"))
     );
+    assert_eq!(memory_limit(&podman, &format!("{name}-two")), "50331648");
     podman.call(&["play", "kube", "--down", &file]).ok();
     assert_eq!(podman.call(&["pod", "exists", &name]).code, 1);
+}
+
+/// What tells one container from another: its limit, and what it says of itself.
+#[track_caller]
+fn as_it_runs(podman: &Podman, container: &str) -> String {
+    let script = "busybox hostname; id -u; echo $COLOUR; busybox grep CapBnd /proc/self/status; \
+                  echo x > /new || echo refused; cat /proc/1/cmdline";
+    let said = podman.says(&["exec", container, "sh", "-c", script]);
+    format!("{}\n{said}", memory_limit(podman, container))
 }
 
 #[test]
 fn a_pod_is_described_for_kubernetes_and_made_again() {
     let podman = Podman::new();
-    let pod = Pod::new(&podman, &["--network", "none"]);
-    pod.add(&["--env", "COLOUR=red"]);
-    let text = podman.says(&["generate", "kube", &pod.name]);
-    assert!(text.contains("COLOUR") && text.contains("kind: Pod"), "{text}");
+    let pod = Pod::new(&podman, &["--network", "none", "--hostname", "planned"]);
+    let root = ["--read-only", "--read-only-tmpfs=false", "--user", "1000", "--cap-drop", "ALL"];
+    let member = pod.add(&[&root[..], &["--env", "COLOUR=red", "--memory", "40m"]].concat());
+    let before = as_it_runs(&podman, &member);
+    let wanted = "41943040\nplanned\n1000\nred\nCapBnd:\t0000000000000000\nrefused\nsh\0-c\0trap";
+    assert!(before.starts_with(wanted), "{before:?}");
+    let file = podman.dir().join(format!("{}.yaml", pod.name)).display().to_string();
+    fs::write(&file, podman.says(&["generate", "kube", &pod.name])).unwrap();
+    podman.call(&["pod", "rm", "--force", "--time", "0", &pod.name]).ok();
+    podman.call(&["play", "kube", "--network", "none", &file]).ok();
+    assert_eq!(as_it_runs(&podman, &format!("{}-{member}", pod.name)), before);
 }
 
 #[test]
@@ -276,20 +307,25 @@ mod unit {
 #[test]
 fn readiness_that_a_container_tells_reaches_who_waits_for_it() {
     let podman = Podman::new();
-    let socket = podman.dir().join(format!("{}.sock", unique_id()));
-    let listener = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    listener.set_read_timeout(Some(std::time::Duration::from_mins(2))).unwrap();
-    let name = unique_id();
-    let flags = ["run", "--detach", "--name", &name, "--sdnotify", "container", IMAGE];
-    // the container's own socket is in its environment
-    let script = "test -S $NOTIFY_SOCKET && echo there; while :; do busybox sleep 0.05; done";
-    let mut command = podman.command(&[&flags[..], &["sh", "-c", script]].concat());
-    let mut child = command.env("NOTIFY_SOCKET", &socket).spawn().unwrap();
-    let mut text = [0; 512];
-    let length = listener.recv(&mut text).unwrap();
-    let told = String::from_utf8_lossy(&text[..length]).into_owned();
-    assert!(told.contains("MAINPID="), "{told}");
-    wait_until("the container has looked", || podman.call(&["logs", &name]).stdout == "there\n");
-    podman.call(&["rm", "--force", "--time", "0", &name]).ok();
-    child.wait().unwrap();
+    let shared = tempfile::tempdir_in(podman.dir()).unwrap();
+    fs::set_permissions(shared.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let socket = shared.path().join("socket");
+    let listener = UnixDatagram::bind(&socket).unwrap();
+    listener.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+    let running = podman.existing(unique_id());
+    let volume = format!("{}:/shared", shared.path().display());
+    let flags = ["--name", &running.name, "--sdnotify", "container", "--volume", &volume];
+    let script = "until [ -e /shared/go ]; do busybox sleep 0.05; done; \
+                  exec probe notify READY=1";
+    let words = [&["run", "--detach"], &flags[..], &[IMAGE, "sh", "-c", script]].concat();
+    kickstage_clients::program::run(podman.command(&words).env("NOTIFY_SOCKET", &socket)).ok();
+    let told = || {
+        let mut text = [0; 512];
+        let length = listener.recv(&mut text).expect("something is told");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    // podman's own word
+    assert_eq!(told(), format!("MAINPID={}", running.inspect(".State.ConmonPid")));
+    fs::write(shared.path().join("go"), "").unwrap();
+    assert_eq!(told(), "READY=1");
 }

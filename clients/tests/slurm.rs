@@ -4,6 +4,8 @@
 use kickstage_clients::slurm::{Engine, Pattern, Slurm, Who, bundle};
 use kickstage_clients::world::wait_until;
 use kickstage_tests::Ended;
+use kickstage_tests::runtime::ended;
+use nix::sys::signal::Signal;
 use serde_json::json;
 use std::fs;
 use std::io::Write;
@@ -243,13 +245,80 @@ fn two_tasks_of_one_step_are_too_many_for_slurm_itself() {
     assert_eq!(results[0], results[1]);
 }
 
+/// The one log of a monitor, as soon as it has this line.
+#[track_caller]
+fn logged(slurm: &Slurm, line: &str) -> String {
+    let line = format!(" stdout F {line}");
+    let read = || {
+        let entry = fs::read_dir(slurm.logs()).unwrap().next()?;
+        fs::read_to_string(entry.unwrap().path()).ok()
+    };
+    wait_until("the log has the line", || {
+        read().is_some_and(|text| text.lines().any(|seen| seen.ends_with(&line)))
+    });
+    read().unwrap()
+}
+
 #[test]
-fn create_and_start_return_while_the_monitor_stays() {
-    let slurm = Slurm::new(&Engine::Kickstage, Pattern::CreateStart);
+fn create_and_start_have_output_in_a_log_and_no_exit_code() {
+    for who in Who::ALL {
+        let slurm = Slurm::new(&Engine::Kickstage, Pattern::CreateStart);
+        let bundle = bundle(who);
+        let ended = slurm.srun(who, &bundle, &[], &only("echo to the log; exit 7"));
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{ended:?}");
+        logged(&slurm, "to the log");
+        let failed = slurm.srun(who, &bundle, &[], &["/no/such/program"]);
+        assert_ne!(failed.code, 0);
+        assert!(failed.stderr.contains("container never started"), "{failed:?}");
+        slurm.assert_nothing_left();
+    }
+}
+
+#[test]
+fn create_and_start_have_a_signal_end_the_job_and_not_arrive() {
+    for who in Who::ALL {
+        let slurm = Slurm::new(&Engine::Kickstage, Pattern::CreateStart);
+        let bundle = bundle(who);
+        let (srun, job) = slurm.srun_in_background(who, &bundle, &only(LISTENS));
+        logged(&slurm, "ready");
+        slurm.call(who, "scancel", &["--signal=USR1", &job]).ok();
+        let ended = ended(srun.wait_with_output().unwrap());
+        assert_eq!(ended.code, 128 + Signal::SIGUSR1 as i32, "{ended:?}");
+        slurm.assert_nothing_left();
+        assert!(!logged(&slurm, "ready").contains("USR1"));
+    }
+}
+
+/// Whether Slurm has the pipe open that a process writes to.
+fn slurm_reads_from(pid: &str) -> bool {
+    let output = fs::read_link(format!("/proc/{pid}/fd/1")).unwrap();
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes
+        .filter(|path| {
+            fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm == "slurmstepd\n")
+        })
+        .flat_map(|path| fs::read_dir(path.join("fd")).into_iter().flatten().flatten())
+        .any(|open| fs::read_link(open.path()).is_ok_and(|link| link == output))
+}
+
+#[test]
+fn slurm_never_starts_what_runc_has_created() {
+    let slurm = Slurm::new(&Engine::Runc, Pattern::CreateStart);
     for who in Who::ALL {
         let bundle = bundle(who);
-        let ended = slurm.srun(who, &bundle, &[], &only("echo $SLURM_JOB_ID to the log"));
-        assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{ended:?}");
+        let (mut srun, job) = slurm.srun_in_background(who, &bundle, &only("echo ran"));
+        let mut created = None;
+        wait_until("runc has created it, and ended", || {
+            created = slurm.created_by_runc(who);
+            created.is_some() && slurm.processes().is_empty()
+        });
+        // so no end of that output comes
+        assert!(slurm_reads_from(&created.unwrap()));
+        assert!(srun.try_wait().unwrap().is_none());
+        slurm.call(who, "scancel", &[&job]).ok();
+        let ended = ended(srun.wait_with_output().unwrap());
+        assert_eq!(ended.code, 128 + Signal::SIGTERM as i32, "{ended:?}");
+        assert_eq!(ended.stdout, "");
+        slurm.assert_nothing_left();
     }
-    slurm.assert_nothing_left();
 }

@@ -26,6 +26,11 @@ pub(super) fn states(dir: &Path, who: Who) -> PathBuf {
     })
 }
 
+/// In the place of /tmp.
+pub(super) fn logs(dir: &Path) -> PathBuf {
+    dir.join("logs")
+}
+
 /// What oci.conf executes. A user may not be allowed to go where ours was built.
 pub(super) fn program(dir: &Path, engine: &Engine) -> PathBuf {
     match engine {
@@ -59,7 +64,12 @@ fn oci_conf(dir: &Path, program: &Path, pattern: Pattern) -> String {
             });
     }
     let text = example.replace(EXAMPLE, &own);
-    if program.ends_with("kickstage") { text } else { text.replace(MONITOR, "") }
+    let monitor = if program.ends_with("kickstage") {
+        MONITOR.replace("/tmp", &logs(dir).display().to_string())
+    } else {
+        String::new()
+    };
+    text.replace(MONITOR, &monitor)
 }
 
 /// How the example calls the engine.
