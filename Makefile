@@ -66,6 +66,7 @@ test-vm: build
 
 stress: build
 	KICKSTAGE_STRESS=10000 cargo test --release -p kickstage-tests --test stress
+	KICKSTAGE_RACES=10000 cargo test --release -p kickstage-tests --test hardening_paths --test hardening_devices
 
 # The property tests with ever new inputs: MINUTES for each, TARGET for some (part of a name).
 fuzz: deps

@@ -1,6 +1,7 @@
 //! `check`: everything that is wrong with a bundle on this host, before anything runs.
 
 mod host;
+mod kernel;
 mod unknown;
 
 use crate::text::invalid;
@@ -66,6 +67,7 @@ pub fn check(path: &Text, request: &Request) -> Result<(Vec<Finding>, Option<Ass
             match crate::prepare(&bundle, request, &host) {
                 Ok(assembly) => {
                     findings.extend(host::lacks(&bundle.spec, &assembly, &host));
+                    kernel::lacks(&assembly, &mut findings);
                     decided = Some(assembly);
                 }
                 Err(error) => add(&mut findings, error),

@@ -2,7 +2,7 @@
 
 use crate::mounts::{Surroundings, Wanted};
 use crate::text::{self, clean, invalid};
-use crate::{Host, Judge, labels, namespaces};
+use crate::{Host, Judge, labels, namespaces, propagation};
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{Bind, MappedTree, Mapping, Op, SourceSymlink, Step};
 use kickstage_config::{Result, Text};
@@ -83,7 +83,7 @@ fn add(
     let key = wanted.key.clone();
     for mut step in wanted.steps(around, &mut decided.trees)? {
         if let Op::Bind(bind) = &mut step.op {
-            take_tree(&key, bind, &mut decided.trees)?;
+            take_tree(&key, bind, around.spec, &mut decided.trees)?;
         }
         decided.steps.push(step);
     }
@@ -91,7 +91,7 @@ fn add(
 }
 
 /// In the container there is no path of the host any more.
-fn take_tree(key: &str, bind: &mut Bind, trees: &mut Vec<MappedTree>) -> Result<()> {
+fn take_tree(key: &str, bind: &mut Bind, spec: &Spec, trees: &mut Vec<MappedTree>) -> Result<()> {
     if bind.source_symlink != SourceSymlink::Follow {
         return Err(invalid(
             &format!("{key}/options"),
@@ -100,6 +100,7 @@ fn take_tree(key: &str, bind: &mut Bind, trees: &mut Vec<MappedTree>) -> Result<
     }
     if bind.mapped.is_none() {
         bind.mapped = Some(trees.len());
+        bind.propagation.insert(0, propagation::of_host(spec)?);
         trees.push(MappedTree {
             key: key.into(),
             source: bind.source.clone(),
@@ -163,6 +164,7 @@ mod tests {
         assert_eq!(tree.mapping, Mapping::Same);
         let Op::Bind(bind) = &decided.steps[1].op else { panic!("{:?}", decided.steps) };
         assert_eq!((bind.mapped, bind.target.as_str()), (Some(0), "/a"));
+        assert_eq!(bind.propagation, [libc::MS_SLAVE | libc::MS_REC], "no peer of the host's");
         assert!(matches!(decided.steps[2].op, Op::Mount(_)));
     }
 

@@ -2,10 +2,10 @@
 
 mod options;
 
-use crate::cgroup;
 use crate::id_mapped::{IdMapped, refuse_unless_bind};
 use crate::namespaces::Namespaces;
 use crate::text::{self, clean, invalid};
+use crate::{cgroup, propagation};
 use kickstage_config::cgroup::CgroupPlan;
 use kickstage_config::plan::{Bind, MappedTree, Mount, Op, SourceSymlink, Step, TargetSymlink};
 use kickstage_config::{Result, Text};
@@ -239,6 +239,7 @@ impl Wanted {
                 mapping: self.ids.mapping(&self.key, around.spec, around.namespaces)?,
             });
         }
+        let of_copy = tree.map(|_| propagation::of_host(around.spec)).transpose()?;
         Ok(Bind {
             source,
             target: text::text(&self.key, &self.target)?,
@@ -246,7 +247,7 @@ impl Wanted {
             mapped: tree,
             source_symlink: self.options.source_symlink,
             target_symlink: self.options.target_symlink,
-            propagation: self.options.propagation,
+            propagation: of_copy.into_iter().chain(self.options.propagation).collect(),
             changes: changes.into_iter().chain(self.options.recursive).collect(),
         })
     }

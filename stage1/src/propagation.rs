@@ -18,7 +18,9 @@ fn named(spec: &Spec) -> Result<Option<u64>> {
 }
 
 /// What happens to the copies of the host's mounts: nothing that the container mounts may
-/// reach the host unless config.json shares it.
+/// reach the host unless config.json shares it. Those that come with a new mount namespace have it
+/// from [`Op::Propagation`](kickstage_config::plan::Op::Propagation); what the host copies for the
+/// container, being its peer, has to be told by itself.
 pub(crate) fn of_host(spec: &Spec) -> Result<u64> {
     Ok(match named(spec)? {
         None => libc::MS_SLAVE | libc::MS_REC,

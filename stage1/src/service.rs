@@ -83,7 +83,8 @@ pub(crate) fn show(
             mapped: Some(mapped),
             source_symlink: SourceSymlink::Follow,
             target_symlink: TargetSymlink::Follow,
-            propagation: Vec::new(),
+            // it is a copy of the host's, which may be shared
+            propagation: vec![libc::MS_PRIVATE],
             changes: vec![AttributeChange { set, clear: 0, recursive: false }],
         }),
     }))

@@ -53,11 +53,14 @@ fn seal_with(
     const MFD_EXEC: u32 = 0x10;
     let kind = if content == Content::Program { MFD_EXEC } else { MFD_NOEXEC_SEAL };
     let base = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // before Linux 6.3 the kernel knows neither flag
-    let memory = create(name, base | kind).or_else(|_| create(name, base))?;
+    // before Linux 6.3 the kernel knows neither these flags nor a seal on who may execute it
+    let (memory, seals) = match create(name, base | kind) {
+        Ok(memory) => (memory, SEALS | libc::F_SEAL_EXEC),
+        Err(_) => (create(name, base)?, SEALS),
+    };
     fill(memory.borrow())?;
     // SAFETY: only the seals of our own file change.
-    check(i64::from(unsafe { libc::fcntl(memory.raw(), libc::F_ADD_SEALS, SEALS) }))?;
+    check(i64::from(unsafe { libc::fcntl(memory.raw(), libc::F_ADD_SEALS, seals) }))?;
     Ok(memory)
 }
 

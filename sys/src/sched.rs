@@ -49,8 +49,8 @@ pub fn set_affinity(mask: &[u64]) -> Result<()> {
 
 /// set_mempolicy(2) of ourselves; `nodes` holds one bit a node.
 pub fn set_memory_policy(mode: i32, nodes: &[u64]) -> Result<()> {
-    // the kernel counts one bit less than it is told
-    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
+    // the kernel counts one bit less than it is told: of none it is told one
+    let bits = nodes.len() * 64 + 1;
     // SAFETY: the slice is readable memory of that length.
     check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits) }).map(drop)
 }

@@ -134,15 +134,21 @@ pub fn moments(count: u64, whole: impl FnOnce()) -> Vec<Duration> {
 
 /// How many containers race where each is one chance: `KICKSTAGE_RACES` says so.
 pub fn races() -> u32 {
-    std::env::var("KICKSTAGE_RACES").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000)
+    asked_for().unwrap_or(10_000)
 }
 
-/// How many where the attack needs no luck, or each costs more.
+/// How many where the attack needs no luck, or each costs more, unless it says how many.
 pub fn some_races() -> u32 {
-    (races() / 100).max(20)
+    asked_for().unwrap_or(100)
 }
 
-/// A file system whose mounts propagate: what is mounted below it shows in every container that
+fn asked_for() -> Option<u32> {
+    std::env::var("KICKSTAGE_RACES")
+        .ok()
+        .map(|text| text.parse().expect("KICKSTAGE_RACES: a number"))
+}
+
+/// A directory whose mounts propagate: what is mounted below it shows in every container that
 /// was made out of it. Gone with the value.
 pub struct SharedMount(TempDir);
 
@@ -157,7 +163,9 @@ impl SharedMount {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let shared = Self(dir);
-        mount(&["-t", "tmpfs", "tmpfs"], shared.path());
+        // of the host's file system: its ids can be mapped
+        mount(&["--bind", &shared.path().display().to_string()], shared.path());
+        mount(&["--make-private"], shared.path());
         mount(&["--make-shared"], shared.path());
         shared
     }

@@ -5,6 +5,7 @@
 
 pub mod attack;
 pub mod bundle;
+pub mod limits;
 pub mod passed;
 pub mod running;
 pub mod runtime;
@@ -13,5 +14,6 @@ pub mod wasm;
 pub mod world;
 
 pub use bundle::Bundle;
+pub use limits::Limits;
 pub use running::Running;
 pub use runtime::{Ended, Runtime};

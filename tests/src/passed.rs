@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 /// When none has come.
 pub fn receive(listener: &UnixListener) -> (String, OwnedFd) {
     let (stream, _) = listener.accept().expect("somebody connects");
-    let mut name = [0; 64];
+    let mut name = [0; 4096];
     let mut parts = [IoSliceMut::new(&mut name)];
     let mut space = nix::cmsg_space!([i32; 1]);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;

@@ -108,7 +108,7 @@ impl Runtime {
         let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
         let words =
             ["setpriv", uid.as_str(), gid.as_str(), "--clear-groups", "--inh-caps=-all", "--"];
-        self.through = words.map(String::from).to_vec();
+        self.through.extend(words.map(String::from));
         self
     }
 

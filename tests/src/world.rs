@@ -58,6 +58,14 @@ pub fn cgroup_value(pid: i64, controller: &str, v1: &str, v2: &str) -> String {
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().into()
 }
 
+/// The version of this kernel's landlock; less than 1 where it has none.
+pub fn landlock_abi() -> i64 {
+    const VERSION: u32 = 1;
+    let null = std::ptr::null::<u8>();
+    // SAFETY: with this flag no memory is read.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, null, 0, VERSION) }
+}
+
 /// Waits until something is true, for a minute at most.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

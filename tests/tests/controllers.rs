@@ -1,17 +1,16 @@
 //! Values of `linux.resources`, as the container's own cgroups show them on this host's version.
 
 use kickstage_tests::bundle::unique_id;
+use kickstage_tests::limits::is_v2;
 use kickstage_tests::world::assert_nothing_left;
 use kickstage_tests::{Bundle, Ended, Runtime};
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// A file of v1 and what it holds, and the same of v2; an empty name is nothing to look at.
-type Shown = [(&'static str, &'static str); 2];
-
-fn is_v2() -> bool {
-    fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap()
-}
+type Shown<'a> = [(&'a str, &'a str); 2];
 
 fn bundle(resources: Value, words: &[&str]) -> Bundle {
     let mut bundle = Bundle::new(words).with("/linux/resources", resources);
@@ -24,7 +23,7 @@ fn bundle(resources: Value, words: &[&str]) -> Bundle {
 }
 
 #[track_caller]
-fn assert_shown(runtime: &Runtime, resources: &Value, files: &[Shown]) {
+fn assert_shown(runtime: &Runtime, resources: &Value, files: &[Shown<'_>]) {
     let of_version = files.iter().map(|both| both[usize::from(is_v2())]);
     let wanted: Vec<(String, &str)> = of_version
         .filter(|(file, _)| !file.is_empty())
@@ -114,28 +113,36 @@ fn what_is_idle_may_have_had_shares() {
 
 #[test]
 fn what_one_version_has_alone_is_there_or_refused() {
-    let of_v1: [(Value, &str, Shown); 3] = [
+    let of_v1: [(Value, &str, &[Shown<'_>]); 4] = [
         (
             json!({"memory": {"swappiness": 7}}),
             "memory/swappiness",
-            [("memory/memory.swappiness", "7"), NOTHING],
+            &[[("memory/memory.swappiness", "7"), NOTHING]],
         ),
         (
             json!({"memory": {"limit": 64 << 20, "disableOOMKiller": true}}),
             "memory/disableOOMKiller",
-            [("memory/memory.oom_control", "oom_kill_disable 1"), NOTHING],
+            &[[("memory/memory.oom_control", "oom_kill_disable 1"), NOTHING]],
         ),
         (
             json!({"cpu": {"realtimePeriod": 500_000, "realtimeRuntime": 3000}}),
-            "cpu/realtime",
-            [("cpu/cpu.rt_runtime_us", "3000"), NOTHING],
+            "cpu/realtimePeriod",
+            &[
+                [("cpu/cpu.rt_period_us", "500000"), NOTHING],
+                [("cpu/cpu.rt_runtime_us", "3000"), NOTHING],
+            ],
+        ),
+        (
+            json!({"cpu": {"realtimeRuntime": 2000}}),
+            "cpu/realtimeRuntime",
+            &[[("cpu/cpu.rt_runtime_us", "2000"), NOTHING]],
         ),
     ];
     for (resources, key, shown) in of_v1 {
         if is_v2() {
             refused(resources, &format!("/linux/resources/{key}"));
         } else {
-            assert_shown(&Runtime::kickstage(), &resources, &[shown]);
+            assert_shown(&Runtime::kickstage(), &resources, shown);
         }
     }
     let unified = json!({"unified": {"memory.high": "50331648", "pids.max": "12"}});
@@ -149,33 +156,38 @@ fn what_one_version_has_alone_is_there_or_refused() {
     }
 }
 
+/// BFQ's files come with its module, for which one of these tests asks: one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Whether a new cgroup has a file; `parent` is below /sys/fs/cgroup.
+fn comes_with(parent: &str, file: &str) -> bool {
+    let own = format!("/sys/fs/cgroup/{parent}{}", unique_id());
+    if is_v2() {
+        fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+io").unwrap();
+    }
+    fs::create_dir(&own).unwrap();
+    let found = fs::exists(format!("{own}/{file}")).unwrap();
+    fs::remove_dir(&own).unwrap();
+    found
+}
+
 #[test]
 fn weights_of_block_devices_are_those_of_the_scheduler_that_has_them() {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let weight = json!({"blockIO": {"weight": 321}});
-    let bfq = if is_v2() { "io.bfq.weight" } else { "blkio.bfq.weight" };
-    let name = unique_id();
-    let own = if is_v2() {
-        format!("/sys/fs/cgroup/{name}")
-    } else {
-        format!("/sys/fs/cgroup/blkio/{name}")
-    };
-    if is_v2() {
+    let (parent, file) =
+        if is_v2() { ("", "io.bfq.weight") } else { ("blkio/", "blkio.bfq.weight") };
+    let files = match (comes_with(parent, file), is_v2()) {
+        (true, _) => Some([("blkio/blkio.bfq.weight", "321"), ("io.bfq.weight", "default 321")]),
         // of whatever the kernel has
-        assert_shown(&Runtime::kickstage(), &weight, &[[NOTHING, ("io.weight", "default 3142")]]);
-    } else {
-        fs::create_dir(&own).unwrap();
-        let has = fs::exists(format!("{own}/{bfq}")).unwrap();
-        fs::remove_dir(&own).unwrap();
-        if has {
-            assert_shown(
-                &Runtime::kickstage(),
-                &weight,
-                &[[("blkio/blkio.bfq.weight", "321"), NOTHING]],
-            );
-        } else {
-            refused(weight, "/linux/resources/blockIO/weight");
-        }
+        (false, true) => Some([NOTHING, ("io.weight", "default 3142")]),
+        (false, false) => None,
+    };
+    match files {
+        Some(files) => assert_shown(&Runtime::kickstage(), &weight, &[files]),
+        None => drop(refused(weight, "/linux/resources/blockIO/weight")),
     }
+    drop(alone);
     refused(json!({"blockIO": {"leafWeight": 20}}), "/linux/resources/blockIO/leafWeight");
     let of_none = json!({"major": 4000, "minor": 1, "weight": 20});
     refused(
@@ -185,6 +197,55 @@ fn weights_of_block_devices_are_those_of_the_scheduler_that_has_them() {
     let rate = json!([{"major": 4000, "minor": 1, "rate": 1}]);
     let rates = json!({"blockIO": {"throttleReadBpsDevice": rate}});
     refused(rates, "/linux/resources/blockIO/throttleReadBpsDevice/0");
+}
+
+/// A block device whose scheduler has weights; gone with the value.
+struct Weighted(String);
+
+impl Weighted {
+    /// None if this kernel has no such scheduler, or no loop devices.
+    fn new() -> Option<Self> {
+        let image = tempfile::NamedTempFile::new().unwrap();
+        image.as_file().set_len(4 << 20).unwrap();
+        let mut losetup = Command::new("losetup");
+        let made = losetup.args(["--find", "--show"]).arg(image.path()).output().unwrap();
+        let path = String::from_utf8(made.stdout).unwrap();
+        let device = Self(path.trim().strip_prefix("/dev/")?.to_string());
+        fs::write(device.queue(), "bfq").ok().map(|()| device)
+    }
+
+    fn queue(&self) -> String {
+        format!("/sys/block/{}/queue/scheduler", self.0)
+    }
+
+    fn number(&self) -> (i64, i64) {
+        let number = fs::read_to_string(format!("/sys/block/{}/dev", self.0)).unwrap();
+        let (major, minor) = number.trim().split_once(':').unwrap();
+        (major.parse().unwrap(), minor.parse().unwrap())
+    }
+}
+
+impl Drop for Weighted {
+    fn drop(&mut self) {
+        let _ = fs::write(self.queue(), "none");
+        let _ = Command::new("losetup").args(["-d", &format!("/dev/{}", self.0)]).status();
+    }
+}
+
+#[test]
+fn a_block_device_has_the_weight_that_it_is_given() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(device) = Weighted::new() else {
+        println!("no block device with the scheduler BFQ: no other has weights");
+        return;
+    };
+    let (major, minor) = device.number();
+    let given = |key: &str| json!({"blockIO": {"weightDevice": [{"major": major, "minor": minor, key: 321}]}});
+    let line = format!("{major}:{minor} 321");
+    let files = [("blkio/blkio.bfq.weight_device", &*line), ("io.bfq.weight", &*line)];
+    assert_shown(&Runtime::kickstage(), &given("weight"), &[files]);
+    // weights of leaves went with the scheduler CFQ
+    refused(given("leafWeight"), "/linux/resources/blockIO/weightDevice/0/leafWeight");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Where mounts go that are made in a container, and on the host beside it.
 
-use kickstage_tests::{Bundle, Runtime};
+use kickstage_tests::attack::SharedMount;
+use kickstage_tests::bundle::unique_id;
+use kickstage_tests::world::wait_until;
+use kickstage_tests::{Bundle, Running, Runtime};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -114,4 +117,62 @@ fn what_a_container_mounts_in_a_shared_volume_reaches_the_host() {
             assert_eq!(seen, reaches, "{options:?} {root} {}", runtime.program().display());
         }
     }
+}
+
+/// A bundle whose program may mount, and does it on `/m/inner` when that is there.
+fn mounting() -> Bundle {
+    let script = "until busybox test -d /m/inner; do sleep 0.01; done; \
+                  busybox mount -t tmpfs leak /m/inner && echo > /tmp/mounted; sleep 1000";
+    let caps = json!(["CAP_SYS_ADMIN"]);
+    Bundle::script(script).with(
+        "/process/capabilities",
+        json!({"bounding": caps, "permitted": caps, "effective": caps}),
+    )
+}
+
+/// The host has nothing of what the container has mounted, which is a slave of nobody's peer.
+#[track_caller]
+fn assert_kept_inside(running: &Running) {
+    wait_until("it has mounted", || running.bundle.inside("tmp/mounted").exists());
+    let inside = std::fs::read_to_string(format!("/proc/{}/mountinfo", running.pid())).unwrap();
+    assert!(inside.contains(" tmpfs leak "), "{inside}");
+    assert_eq!(kinds(&inside, "/m"), ["master"]);
+    let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!host.contains(" tmpfs leak "), "it has reached the host: {host}");
+}
+
+#[test]
+fn what_is_mounted_on_a_copy_of_a_shared_tree_does_not_reach_the_host() {
+    let ids = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
+    for mapped in [false, true] {
+        let shared = SharedMount::new();
+        std::fs::create_dir(shared.path().join("inner")).unwrap();
+        let mut entry = json!({"destination": "/m", "type": "none", "source": shared.path(), "options": ["rbind"]});
+        if mapped {
+            entry["uidMappings"] = ids.clone();
+            entry["gidMappings"] = ids.clone();
+        }
+        let bundle = mounting().adding("/mounts", entry.clone());
+        assert_kept_inside(&Running::new(Runtime::kickstage(), bundle));
+        // the same when it comes later
+        let running = Running::new(Runtime::kickstage(), mounting());
+        let entries = running.bundle.path().join("entries");
+        std::fs::write(&entries, json!([entry]).to_string()).unwrap();
+        running.runtime.call(&["mounts", "add", &running.id, entries.to_str().unwrap()]).ok();
+        assert_kept_inside(&running);
+    }
+}
+
+#[test]
+fn the_socket_that_notifies_is_a_mount_of_nobody_else() {
+    let manager = tempfile::tempdir().unwrap();
+    let notify = manager.path().join("notify");
+    let _socket = std::os::unix::net::UnixDatagram::bind(&notify).unwrap();
+    let runtime = Runtime::kickstage().after("mount --make-shared /");
+    let bundle = Bundle::new(&["cat", "/proc/self/mountinfo"]);
+    let path = bundle.path().display().to_string();
+    let mut command = runtime.command(&["run", "--bundle", &path, &unique_id()]);
+    let output = command.env("NOTIFY_SOCKET", &notify).output().unwrap();
+    let ended = kickstage_tests::runtime::ended(output).ok();
+    assert_eq!(kinds(&ended.stdout, "/run/notify"), [""; 0]);
 }

@@ -146,6 +146,31 @@ fn an_id_mapped_mount_takes_the_mapping_of_the_containers_user_namespace() {
 }
 
 #[test]
+fn mounts_below_are_mapped_with_ridmap_and_only_with_it() {
+    let (dir, below) = (owned(), owned());
+    let (top, sub) = (dir.path().display(), dir.path().join("sub"));
+    fs::create_dir(&sub).unwrap();
+    let kickstage = Runtime::kickstage().after(&format!(
+        "mount --bind {top} {top}; mount --bind {} {}",
+        below.path().display(),
+        sub.display()
+    ));
+    let owners = |option: &str| {
+        let mapping = |host: u32, to: u32| json!([{"containerID": host, "hostID": to, "size": 1}]);
+        let bundle = script("busybox stat -c %u:%g /mnt/file /mnt/sub/file").adding(
+            "/mounts",
+            json!({
+                "destination": "/mnt", "type": "none", "source": dir.path(), "options": ["rbind", option],
+                "uidMappings": mapping(5, 1000), "gidMappings": mapping(6, 2000),
+            }),
+        );
+        kickstage.run(&bundle).ok().stdout
+    };
+    assert_eq!(owners("idmap"), "1000:2000\n5:6\n");
+    assert_eq!(owners("ridmap"), "1000:2000\n1000:2000\n");
+}
+
+#[test]
 fn memory_comes_from_the_nodes_of_the_policy() {
     let policy = |policy: Value| {
         script("busybox head -n1 /proc/self/numa_maps").with("/linux/memoryPolicy", policy)
@@ -263,27 +288,6 @@ fn network_devices_come_with_their_addresses() {
         &script("true").with("/linux/netDevices", json!({"lo": {"name": "x"}})),
         "can't be moved",
     );
-}
-
-#[test]
-fn landlock_takes_away_what_its_annotation_does_not_name() {
-    let tries = "cat /etc/passwd >/dev/null && echo read; echo x >/tmp/x && echo written; \
-                 cat /tmp/secret; echo x | busybox nc 127.0.0.1 1 2>&1";
-    let all = "execute /bin; read /etc /proc; write /dev; best-effort; connect 2";
-    let bundle = script(tries).with("/annotations", json!({"io.kickstage.landlock": all}));
-    fs::write(bundle.inside("tmp/secret"), "secret\n").unwrap();
-    let ended = Runtime::kickstage().run(&bundle);
-    assert!(ended.stdout.starts_with("read\n"), "{ended:?}");
-    assert!(!ended.stdout.contains("written") && !ended.stdout.contains("secret"), "{ended:?}");
-    let wrong = script("true").with("/annotations", json!({"io.kickstage.landlock": "reed /"}));
-    refused(&wrong, "/annotations/io.kickstage.landlock");
-    let without = script("true")
-        .with("/annotations", json!({"io.kickstage.landlock": "read /"}))
-        .with("/process/noNewPrivileges", json!(false));
-    refused(&without, "/process/noNewPrivileges");
-    let absent =
-        script("true").with("/annotations", json!({"io.kickstage.landlock": "read /nowhere"}));
-    refused(&absent, "/annotations/io.kickstage.landlock");
 }
 
 #[test]

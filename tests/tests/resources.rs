@@ -1,9 +1,9 @@
 //! Limits that are changed while the container runs. The same on cgroup v1 and v2.
 
+use kickstage_tests::limits::is_v2;
 use kickstage_tests::world::cgroup_value;
-use kickstage_tests::{Bundle, Runtime};
+use kickstage_tests::{Bundle, Limits, Runtime};
 use serde_json::json;
-use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
@@ -125,85 +125,12 @@ fn an_out_of_memory_kill_is_an_event() {
     runtime.call(&["delete", "--force", &id]).ok();
 }
 
-/// The number of some disk of this host.
-fn disk() -> Option<(u64, u64)> {
-    let disks = fs::read_dir("/sys/block").ok()?.flatten();
-    let number = disks
-        .map(|disk| disk.path())
-        .filter(|path| path.join("device").exists())
-        .find_map(|path| fs::read_to_string(path.join("dev")).ok())?;
-    let (major, minor) = number.trim().split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
 #[test]
 fn every_limit_of_this_host_shows_inside() {
-    let v2 = fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap();
-    let controllers = if v2 { "cgroup.controllers" } else { "" };
-    let controllers =
-        fs::read_to_string(format!("/sys/fs/cgroup/{controllers}")).unwrap_or_default();
-    let has = |name: &str, v1_directory: &str| {
-        if v2 {
-            controllers.split_whitespace().any(|known| known == name)
-        } else {
-            fs::exists(format!("/sys/fs/cgroup/{v1_directory}")).unwrap()
-        }
-    };
-    let mut resources = json!({
-        "memory": {"limit": 64 << 20, "reservation": 32 << 20},
-        "cpu": {"shares": 2048, "quota": 40_000, "period": 80_000, "burst": 1000, "cpus": "0", "mems": "0"},
-        "pids": {"limit": 77},
-    });
-    // the file in v1, in v2, and what it must hold
-    let mut wanted = vec![
-        ("memory/memory.limit_in_bytes", "memory.max", "67108864".to_string()),
-        ("memory/memory.soft_limit_in_bytes", "memory.low", "33554432".into()),
-        ("cpu/cpu.shares", "cpu.weight", if v2 { "174" } else { "2048" }.into()),
-        ("cpu/cpu.cfs_quota_us", "cpu.max", if v2 { "40000 80000" } else { "40000" }.into()),
-        ("cpu/cpu.cfs_burst_us", "cpu.max.burst", "1000".into()),
-        ("cpuset/cpuset.cpus", "cpuset.cpus", "0".into()),
-        ("pids/pids.max", "pids.max", "77".into()),
-    ];
-    if let Some((major, minor)) = disk().filter(|_| has("io", "blkio")) {
-        let rate = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
-        resources["blockIO"] = json!({
-            "throttleReadBpsDevice": rate(1 << 20), "throttleWriteBpsDevice": rate(2 << 20),
-            "throttleReadIOPSDevice": rate(300), "throttleWriteIOPSDevice": rate(400),
-        });
-        let v2 = format!("{major}:{minor} rbps=1048576 wbps=2097152 riops=300 wiops=400");
-        let v1 = format!("{major}:{minor} 1048576");
-        let all = if controllers.is_empty() { v1 } else { v2 };
-        wanted.push(("blkio/blkio.throttle.read_bps_device", "io.max", all));
-    }
-    if has("hugetlb", "hugetlb") {
-        resources["hugepageLimits"] = json!([{"pageSize": "2MB", "limit": 4 << 20}]);
-        for (v1, v2) in [
-            ("hugetlb/hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max"),
-            ("hugetlb/hugetlb.2MB.rsvd.limit_in_bytes", "hugetlb.2MB.rsvd.max"),
-        ] {
-            wanted.push((v1, v2, "4194304".into()));
-        }
-    }
-    if v2 {
-        resources["unified"] = json!({"memory.high": "50331648", "cgroup.max.depth": "3"});
-        wanted.push(("", "memory.high", "50331648".into()));
-        wanted.push(("", "cgroup.max.depth", "3".into()));
-    }
-    let files: Vec<String> = wanted
-        .iter()
-        .map(|(one, two, _)| format!("/sys/fs/cgroup/{}", if v2 { two } else { one }))
-        .collect();
-    let words: Vec<&str> =
-        ["probe", "read"].into_iter().chain(files.iter().map(String::as_str)).collect();
-    let cgroup = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]});
-    let mut bundle = Bundle::new(&words).with("/linux/resources", resources);
-    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
-    mounts.retain(|mount| mount["type"] != "cgroup");
-    mounts.push(cgroup);
-    let seen = Runtime::kickstage().run(&bundle).ok().json();
-    for (file, (_, _, wanted)) in files.iter().zip(&wanted) {
-        assert_eq!(seen[file].as_str().map(str::trim), Some(wanted.as_str()), "{file}");
-    }
+    let limits = Limits::of_this_host();
+    let words: Vec<&str> = ["probe", "read"].into_iter().chain(limits.files()).collect();
+    let bundle = Bundle::new(&words).with("/linux/resources", limits.resources.clone());
+    limits.assert_seen(&Runtime::kickstage().run(&bundle).ok().json());
 }
 
 #[test]
@@ -222,12 +149,28 @@ fn a_limit_below_what_is_in_use_is_refused_if_that_is_asked() {
         event["data"]["memory"]["usage"]["usage"].as_u64().unwrap()
     };
     kickstage_tests::world::wait_until("the memory is used", || usage() > 20 << 20);
+    let pid = runtime.state(&id)["pid"].as_i64().unwrap();
+    let limits = || {
+        [
+            cgroup_value(pid, "memory", "memory.limit_in_bytes", "memory.max"),
+            cgroup_value(pid, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max"),
+            cgroup_value(pid, "pids", "pids.max", "pids.max"),
+        ]
+    };
+    let before = limits();
     let mut command = runtime.command(&["update", "--resources", "-", &id]);
     let mut update = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let sent = json!({"memory": {"limit": 8 << 20, "swap": 8 << 20, "checkBeforeUpdate": true}});
+    let sent = json!({
+        "memory": {"limit": 8 << 20, "swap": 8 << 20, "checkBeforeUpdate": true},
+        "pids": {"limit": 44},
+    });
     update.stdin.take().unwrap().write_all(sent.to_string().as_bytes()).unwrap();
     let ended = kickstage_tests::runtime::ended(update.wait_with_output().unwrap());
-    assert!(ended.code == 1 && ended.stderr.contains("/linux/resources/memory"), "{ended:?}");
+    assert!(ended.code == 1 && ended.stderr.contains("/linux/resources/memory/limit"), "{ended:?}");
+    // v2 does not ask, and kills; v1 refuses by itself, and has nothing else of it either
+    let why = if is_v2() { "are in use and memory.checkBeforeUpdate is set" } else { "busy" };
+    assert!(ended.stderr.contains(why), "{ended:?}");
+    assert_eq!(limits(), before, "a part of what was refused is in force");
     assert_eq!(runtime.state(&id)["status"], "running");
     runtime.call(&["delete", "--force", &id]).ok();
 }

@@ -1,6 +1,7 @@
 //! When and where programs run: policies, priorities, processors.
 
-use kickstage_tests::{Bundle, Ended, Runtime};
+use kickstage_tests::world::wait_until;
+use kickstage_tests::{Bundle, Ended, Running, Runtime};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -14,7 +15,7 @@ fn scheduled(scheduler: Value) -> Bundle {
 /// On a v1 hierarchy a cgroup has no time for the real-time policies until it is given some.
 fn with_real_time(bundle: Bundle) -> Bundle {
     if fs::exists("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").unwrap() {
-        let time = json!({"realtimePeriod": 1_000_000, "realtimeRuntime": 20_000});
+        let time = json!({"realtimePeriod": 1_000_000, "realtimeRuntime": 100_000});
         return bundle.with("/linux/resources", json!({"cpu": time}));
     }
     bundle
@@ -24,19 +25,79 @@ fn run(bundle: &Bundle) -> Ended {
     Runtime::kickstage().run(bundle)
 }
 
+/// A program that tells what the kernel knows of its scheduling.
+fn probing(policy: &str, more: &Value) -> Bundle {
+    let mut scheduler = more.clone();
+    scheduler["policy"] = json!(policy);
+    with_real_time(Bundle::new(&["probe"]).with("/process/scheduler", scheduler))
+}
+
 #[test]
-fn each_policy_of_the_kernel_is_the_programs() {
-    for (scheduler, wanted) in [
-        (json!({"policy": "SCHED_OTHER", "nice": -5}), "-5 0 0"),
-        (json!({"policy": "SCHED_BATCH", "nice": 19}), "19 0 3"),
-        (json!({"policy": "SCHED_IDLE"}), "0 0 5"),
-        (json!({"policy": "SCHED_FIFO", "priority": 50}), "0 50 1"),
-        (json!({"policy": "SCHED_RR", "priority": 7}), "0 7 2"),
+fn every_scheduling_policy_with_every_flag_is_the_programs() {
+    let time = json!({"runtime": 1_000_000, "deadline": 10_000_000, "period": 20_000_000});
+    let deadline = |flag: &str| {
+        let mut all = time.clone();
+        all["flags"] = json!([flag]);
+        all
+    };
+    let flags = |flag: &str, key: &str, value: i32| json!({"flags": [flag], key: value});
+    for (policy, given, shown) in [
+        ("SCHED_OTHER", json!({"nice": -5}), json!({"policy": 0, "nice": -5, "flags": 0})),
+        ("SCHED_FIFO", json!({"priority": 50}), json!({"policy": 1, "priority": 50})),
+        ("SCHED_RR", json!({"priority": 7}), json!({"policy": 2, "priority": 7})),
+        ("SCHED_BATCH", json!({"nice": 19}), json!({"policy": 3, "nice": 19})),
+        ("SCHED_IDLE", json!({}), json!({"policy": 5})),
+        (
+            "SCHED_DEADLINE",
+            time.clone(),
+            json!({"policy": 6, "runtime": 1_000_000, "deadline": 10_000_000, "period": 20_000_000, "flags": 0}),
+        ),
+        (
+            "SCHED_BATCH",
+            flags("SCHED_FLAG_RESET_ON_FORK", "nice", 4),
+            json!({"policy": 3, "nice": 4, "flags": 1}),
+        ),
+        ("SCHED_DEADLINE", deadline("SCHED_FLAG_RECLAIM"), json!({"policy": 6, "flags": 2})),
+        ("SCHED_DEADLINE", deadline("SCHED_FLAG_DL_OVERRUN"), json!({"policy": 6, "flags": 4})),
+        // it keeps the policy that it had, or all of it
+        (
+            "SCHED_BATCH",
+            flags("SCHED_FLAG_KEEP_POLICY", "nice", 4),
+            json!({"policy": 0, "nice": 4}),
+        ),
+        (
+            "SCHED_BATCH",
+            flags("SCHED_FLAG_KEEP_PARAMS", "nice", 4),
+            json!({"policy": 0, "nice": 0}),
+        ),
     ] {
-        let said = run(&with_real_time(scheduled(scheduler.clone()))).ok().stdout;
-        assert_eq!(said.lines().next(), Some(wanted), "{scheduler}");
+        let seen = run(&probing(policy, &given)).ok().json();
+        for (name, wanted) in shown.as_object().unwrap() {
+            assert_eq!(&seen["scheduler"][name], wanted, "{policy} {given}: {name}");
+        }
     }
-    // what the program starts begins anew
+}
+
+#[test]
+fn bounds_of_the_use_of_a_processor_are_for_kernels_with_them() {
+    for flag in ["SCHED_FLAG_UTIL_CLAMP_MIN", "SCHED_FLAG_UTIL_CLAMP_MAX"] {
+        let bundle = probing("SCHED_OTHER", &json!({"flags": [flag]}));
+        if fs::exists("/proc/sys/kernel/sched_util_clamp_min").unwrap() {
+            // the specification has no word for the bounds themselves
+            let util = run(&bundle).ok().json()["scheduler"]["util"].clone();
+            assert_eq!(util[usize::from(flag.ends_with("MAX"))], 0, "{flag}");
+        } else {
+            let refused = run(&bundle);
+            assert!(
+                refused.code == 1 && refused.stderr.contains("/process/scheduler"),
+                "{refused:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_program_starts_begins_anew_if_that_is_asked() {
     let reset = json!({"policy": "SCHED_RR", "priority": 7, "flags": ["SCHED_FLAG_RESET_ON_FORK"]});
     let said = run(&with_real_time(scheduled(reset))).ok().stdout;
     assert_eq!(said.lines().next(), Some("0 0 0"));
@@ -109,4 +170,28 @@ fn the_cpus_of_a_further_process_are_the_initial_ones_until_there_are_final_ones
     let wrong = Bundle::new(&["true"]).with("/process/execCPUAffinity", json!({"initial": "x"}));
     let refused = run(&wrong);
     assert!(refused.code == 1 && refused.stderr.contains("execCPUAffinity"), "{refused:?}");
+}
+
+/// The CPUs of a process, as the kernel lists them.
+fn cpus(pid: i64) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    line.unwrap_or_default().trim().to_string()
+}
+
+#[test]
+fn who_makes_a_further_process_runs_on_the_initial_cpus() {
+    for initial in ["0", "1", "0-1"] {
+        let affinity = json!({"initial": initial, "final": "0-1"});
+        let bundle = Bundle::new(&["sleep", "1000"]).with("/process/execCPUAffinity", affinity);
+        let running = Running::new(Runtime::kickstage(), bundle);
+        let words = running.exec_words(&[], &["sh", "-c", "echo > /tmp/runs; sleep 1000"]);
+        let mut exec = running.runtime.bare(&words).spawn().unwrap();
+        wait_until("it runs", || running.bundle.inside("tmp/runs").exists());
+        let found = cpus(i64::from(exec.id()));
+        exec.kill().unwrap();
+        exec.wait().unwrap();
+        assert_eq!(found, initial);
+        assert_eq!(cpus(running.pid()), "0-1", "not of the container's own process");
+    }
 }

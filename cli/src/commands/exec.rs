@@ -185,6 +185,11 @@ mod tests {
     fn users_are_numbers_and_nothing_else() {
         assert_eq!(user("0").unwrap(), (Some(0), None));
         assert_eq!(user("7:8").unwrap(), (Some(7), Some(8)));
+        assert_eq!(
+            user("010:01").unwrap(),
+            (Some(10), Some(1)),
+            "decimal, whatever it begins with"
+        );
         for wrong in ["", "root", "1:", ":1", "+1", "-1", "4294967295", "4294967296", "1:2:3", "1 "]
         {
             assert!(user(wrong).is_err(), "{wrong:?}");

@@ -11,6 +11,7 @@ use kickstage_sys::process::clone;
 use kickstage_sys::{Errno, FdRef, landlock};
 use oci_spec::runtime::Spec;
 use std::fs;
+use std::path::Path;
 
 /// All that can be seen without privilege and without changing anything.
 pub(super) fn lacks(spec: &Spec, assembly: &Assembly, host: &Host) -> Vec<Finding> {
@@ -41,7 +42,8 @@ pub(super) fn lacks(spec: &Spec, assembly: &Assembly, host: &Host) -> Vec<Findin
     ] {
         for (index, hook) in hooks.iter().enumerate() {
             if let Err(errno) = file::may_execute(FdRef::CWD, &hook.path) {
-                found.push(missing(&format!("/hooks/{moment}/{index}/path"), &hook.path, errno));
+                let pointer = format!("/hooks/{moment}/{index}/path");
+                found.push(missing(&pointer, &hook.path, errno, "install it, or drop the hook"));
             }
         }
     }
@@ -49,9 +51,18 @@ pub(super) fn lacks(spec: &Spec, assembly: &Assembly, host: &Host) -> Vec<Findin
     found
 }
 
-fn missing(pointer: &str, path: &Text, errno: Errno) -> Finding {
-    Finding::error(invalid(pointer, format!("{path}: {}", errno.text())))
+/// `remedy` is for what is not there at all.
+fn missing(pointer: &str, path: &Text, errno: Errno, remedy: &str) -> Finding {
+    let remedy = match errno.0 {
+        libc::EACCES | libc::EPERM => format!("namei -l {path} shows who may go there"),
+        libc::ENOTDIR => format!("namei {path} shows what is no directory"),
+        libc::ELOOP => format!("namei {path} shows the symlinks"),
+        _ => remedy.to_string(),
+    };
+    Finding::error(invalid(pointer, format!("{path}: {}", errno.text())).remedy(remedy))
 }
+
+const NO_SOURCE: &str = "make it on the host, or name another";
 
 /// A number that the kernel shows in a file.
 fn number(path: &str) -> Option<i64> {
@@ -131,11 +142,14 @@ fn id_ranges(spec: &Spec, host: &Host, found: &mut Vec<Finding>) {
     }
 }
 
-/// Which controllers reach the cgroup that would be made.
+/// Which controllers reach the cgroup that would be made: those that something above has, from
+/// which we may hand them down.
 fn controllers(path: &str, wanted: &[String], found: &mut Vec<Finding>) {
-    let above = std::path::Path::new(path).ancestors().skip(1);
-    let offered = above.map(|above| above.join("cgroup.controllers")).find(|file| file.exists());
-    let Some(file) = offered else { return };
+    let above = Path::new(path).ancestors().skip(1);
+    let mut above = above.filter(|dir| dir.join("cgroup.controllers").exists());
+    let ours = above.clone().take_while(|dir| may_hand_down(dir));
+    let Some(highest) = ours.last().or_else(|| above.next()) else { return };
+    let file = highest.join("cgroup.controllers");
     let offered = fs::read_to_string(&file).unwrap_or_default();
     for controller in wanted {
         if !offered.split_whitespace().any(|known| known == controller) {
@@ -144,6 +158,11 @@ fn controllers(path: &str, wanted: &[String], found: &mut Vec<Finding>) {
             found.push(Finding::error(invalid("/linux/resources", why).remedy(remedy)));
         }
     }
+}
+
+fn may_hand_down(dir: &Path) -> bool {
+    let file = dir.join("cgroup.subtree_control");
+    Text::new(file.to_string_lossy()).is_ok_and(|file| file::may_write(&file).is_ok())
 }
 
 fn operation(step: &Step, filesystems: &str, found: &mut Vec<Finding>) {
@@ -161,7 +180,7 @@ fn operation(step: &Step, filesystems: &str, found: &mut Vec<Finding>) {
         }
         Op::Bind(Bind { source, .. }) => {
             if let Err(errno) = file::open_host(source, libc::O_PATH) {
-                found.push(missing(&format!("{}/source", step.key), source, errno));
+                found.push(missing(&format!("{}/source", step.key), source, errno, NO_SOURCE));
             }
         }
         Op::Sysctl { values } => {
@@ -181,12 +200,14 @@ fn operation(step: &Step, filesystems: &str, found: &mut Vec<Finding>) {
 fn host_work(work: &HostWork, found: &mut Vec<Finding>) {
     for tree in &work.mapped {
         if let Err(errno) = file::open_host(&tree.source, libc::O_PATH) {
-            found.push(missing(&format!("{}/source", tree.key), &tree.source, errno));
+            let pointer = format!("{}/source", tree.key);
+            found.push(missing(&pointer, &tree.source, errno, NO_SOURCE));
         }
         if let Mapping::Namespace(path) = &tree.mapping
             && let Err(errno) = file::open_host(path, libc::O_PATH)
         {
-            found.push(missing("/linux/namespaces", path, errno));
+            let remedy = "its process has ended: name the namespace of one that runs";
+            found.push(missing("/linux/namespaces", path, errno, remedy));
         }
     }
     for device in &work.net_devices {
@@ -198,7 +219,8 @@ fn host_work(work: &HostWork, found: &mut Vec<Finding>) {
     if let Some(listener) = &work.listener
         && let Err(errno) = file::open_host(&listener.path, libc::O_PATH)
     {
-        found.push(missing("/linux/seccomp/listenerPath", &listener.path, errno));
+        let remedy = "start the agent that listens there";
+        found.push(missing("/linux/seccomp/listenerPath", &listener.path, errno, remedy));
     }
     if work.rdt.is_some() && !fs::exists("/sys/fs/resctrl/schemata").unwrap_or(false) {
         let error = invalid("/linux/intelRdt", "there is no resctrl file system")
@@ -250,7 +272,7 @@ fn program(spec: &ProcessSpec, plan: &kickstage_config::plan::Plan, found: &mut 
     };
     let below_a_mount = plan.setup.steps().any(|step| match &step.op {
         Op::Mount(Mount { target, .. }) | Op::Bind(Bind { target, .. }) => {
-            std::path::Path::new(name.as_str()).starts_with(target.as_str())
+            Path::new(name.as_str()).starts_with(target.as_str())
         }
         _ => false,
     });
@@ -259,6 +281,7 @@ fn program(spec: &ProcessSpec, plan: &kickstage_config::plan::Plan, found: &mut 
     }
     let Ok(root) = file::open_host(&plan.rootfs, libc::O_PATH | libc::O_DIRECTORY) else { return };
     if let Err(errno) = file::open(root.borrow(), name, libc::O_PATH, 0, Resolve::InRoot) {
-        found.push(missing("/process/args/0", name, errno));
+        let remedy = "the image has no such program: see what its rootfs holds";
+        found.push(missing("/process/args/0", name, errno, remedy));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `probe read PATH…` also reads files, `probe write PATH…` tries to write to them. `probe call
 //! NUMBER[:ARGUMENT,…]…` makes system calls and tells their error numbers; `call32` makes them
-//! through the i386 entry, `thread` in a thread, `trap` with a handler for SIGSYS. `probe keyring
+//! through the i386 entry, `thread` in a thread, `trap` with a handler for SIGSYS. `probe bind PORT…`
+//! and `connect` try it with TCP, `abstract NAME…` connects to abstract unix sockets. `probe keyring
 //! [NAME]` tells of the session keyring, `probe label PATH…` of SELinux labels, `probe exchange A B` exchanges two names for ever, `probe
 //! libc` uses what a C library does by one of several calls. `probe notify WORD…` only sends each
 //! word to `$NOTIFY_SOCKET`, and then waits to be killed. `probe lock FILE READY` locks a file, writes
@@ -11,11 +12,15 @@
 
 #[path = "probe/calls.rs"]
 mod calls;
+#[path = "probe/scheduler.rs"]
+mod scheduler;
 
 use serde_json::{Map, Value, json};
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
@@ -56,6 +61,7 @@ fn main() {
         seen.insert(name.into(), json!(text(path).trim()));
     }
     seen.insert("session_leader".into(), json!(session_leader()));
+    seen.insert("scheduler".into(), scheduler::attributes());
     let mut words = std::env::args().skip(1);
     let task = words.next().unwrap_or_default();
     for word in words {
@@ -115,10 +121,19 @@ fn perform(task: &str, word: &str) -> Value {
         "trap" => return json!(calls::trapped(word)),
         "keyring" => return json!(keyring(word)),
         "label" => return json!(label(word)),
+        "bind" => TcpListener::bind(local(word)).map(|_| json!("ok")),
+        "connect" => TcpStream::connect(local(word)).map(|_| json!("ok")),
+        "abstract" => SocketAddr::from_abstract_name(word)
+            .and_then(|name| UnixStream::connect_addr(&name))
+            .map(|_| json!("ok")),
         "write" => fs::OpenOptions::new().write(true).open(word).map(|_| json!("ok")),
         _ => fs::read(word).map(|bytes| json!(String::from_utf8_lossy(&bytes))),
     };
     result.unwrap_or_else(|error| json!(error.to_string()))
+}
+
+fn local(port: &str) -> (Ipv4Addr, u16) {
+    (Ipv4Addr::LOCALHOST, port.parse().expect("a port"))
 }
 
 /// Of a file, a directory, or what is mounted there.
