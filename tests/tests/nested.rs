@@ -2,7 +2,7 @@
 
 use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Runtime};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 
