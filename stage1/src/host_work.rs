@@ -69,13 +69,14 @@ pub(crate) fn listener(profile: &LinuxSeccomp) -> Result<Option<Listener>> {
     const PATH: &str = "/linux/seccomp/listenerPath";
     let path = profile.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty());
     let told = profile.listener_metadata().as_ref().is_some_and(|told| !told.is_empty());
-    if told && path.is_none() {
-        let why = "without /linux/seccomp/listenerPath there is nobody to tell it";
-        return Err(invalid("/linux/seccomp/listenerMetadata", why)
-            .remedy("add the path, or remove the metadata"));
-    }
     if !notifies(profile) {
-        return Ok(None);
+        return if told && path.is_none() {
+            let why = "without /linux/seccomp/listenerPath there is nobody to tell it";
+            Err(invalid("/linux/seccomp/listenerMetadata", why)
+                .remedy("add the path, or remove the metadata"))
+        } else {
+            Ok(None)
+        };
     }
     let path = path.ok_or_else(|| invalid(PATH, "SCMP_ACT_NOTIFY needs somebody who answers"))?;
     let path = text::path(PATH, path)?;
