@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Result<i32> {
 
 /// Opens the container that the first word names.
 fn open(global: &Global, parsed: &Parsed) -> Result<Container> {
-    Container::open(&global.root()?, &parsed.container()?)
+    Container::open(&global.root()?, &parsed.container()?).map(|it| global.as_patient(it))
 }
 
 fn print(text: &str) -> Result<i32> {

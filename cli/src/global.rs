@@ -2,6 +2,7 @@
 
 use crate::arguments::{Arguments, Parsed, absolute};
 use kickstage_config::{Context, Error, Level, LineFormat, Report, Result, Role, Text};
+use kickstage_master::container::Container;
 use kickstage_stage1::cgroup::Manager;
 use kickstage_stage1::{Judge, Rootless, is_in_user_namespace};
 use kickstage_sys::file::{self, Resolve};
@@ -23,6 +24,8 @@ pub(crate) struct Global {
     /// Whether to do without what takes power over the host.
     pub(crate) rootless: Rootless,
     root: Option<Text>,
+    /// How many seconds systemd may take, if that was said.
+    patience: Option<u32>,
 }
 
 impl Global {
@@ -49,7 +52,17 @@ impl Global {
             _ => Rootless::Auto,
         };
         let cgroup_manager = cgroup_manager(flags)?;
-        Ok(Self { report: report.clone(), trace, judge, criu, cgroup_manager, rootless, root })
+        let patience = flags.text("systemd-timeout").map(|_| flags.number("systemd-timeout"));
+        let report = report.clone();
+        Ok(Self { report, trace, judge, criu, cgroup_manager, rootless, root, patience })
+    }
+
+    /// A container that keeps what it was made with but for what is asked for now.
+    pub(crate) fn as_patient(&self, mut container: Container) -> Container {
+        if let Some(seconds) = self.patience {
+            container.be_patient(seconds);
+        }
+        container
     }
 
     /// Says what has not been enforced.

@@ -137,6 +137,23 @@ fn exit_codes_and_reasons_reach_ctr() {
     }
 }
 
+#[test]
+fn a_class_of_service_is_refused_without_resctrl_where_runc_leaves_it_away() {
+    if std::path::Path::new("/sys/fs/resctrl").exists() {
+        return;
+    }
+    let containerd = Containerd::start();
+    let [(_, ours), (_, runc)] = runtimes();
+    for (runtime, code, reason) in [(&ours, 1, "(config key /linux/intelRdt)"), (&runc, 0, "")] {
+        let id = unique_id();
+        let ended = containerd.run(runtime, &["--rm", "--rdt-class", "web"], &id, &["true"]);
+        assert_eq!(ended.code, code, "{ended:?}");
+        assert!(ended.stderr.contains(reason), "{ended:?}");
+        containerd.ctr(&["containers", "rm", &id]);
+        assert_gone(&containerd, &id);
+    }
+}
+
 /// The size comes a moment after the program has started.
 const ON_TERMINAL: &str = "tty; while [ \"$(busybox stty size)\" != \"33 44\" ]; do sleep 0.1; done 2>/dev/null; read line; echo got $line";
 

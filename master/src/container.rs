@@ -37,6 +37,13 @@ impl Container {
         })
     }
 
+    /// Waits so many seconds for systemd from now on, whatever was said when it was made.
+    pub fn be_patient(&mut self, seconds: u32) {
+        if let Some(unit) = self.stored.intact_mut().and_then(|record| record.unit.as_mut()) {
+            unit.patience = seconds;
+        }
+    }
+
     /// Its first process, if it is still alive.
     pub fn process(&self) -> Result<Option<Fd>> {
         let Some(record) = self.stored.intact()? else { return Ok(None) };

@@ -121,6 +121,11 @@ impl<T: DeserializeOwned + Tells> Stored<T> {
         self.record.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
+    /// The same, to change what of it holds for us.
+    pub(crate) fn intact_mut(&mut self) -> Option<&mut T> {
+        self.record.as_mut().ok()?.as_deref_mut()
+    }
+
     /// The record, if it could be read.
     pub(crate) fn into_record(self) -> Option<Box<T>> {
         self.record.ok().flatten()

@@ -79,6 +79,25 @@ fn what_runc_and_crun_have_and_we_have_not_is_in_the_page_and_nothing_else() {
     assert_eq!(named, found);
 }
 
+/// The commands in our help, whose groups end where the flags begin.
+fn own_commands() -> BTreeSet<String> {
+    let help = help(&Runtime::kickstage(), None);
+    let lines = help.lines().take_while(|line| *line != "Global flags:");
+    let named = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    named.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+#[test]
+fn commands_that_only_we_have_are_in_the_page() {
+    let (_, after) = PAGE.split_once("only here:").expect("the page tells them");
+    let (sentence, _) = after.split_once('.').expect("a sentence");
+    let named: BTreeSet<_> =
+        code_spans(sentence).map(|span| span.trim_start_matches("kickstage ").to_owned()).collect();
+    let theirs = ["runc", "crun"].map(|peer| commands(&help(&Runtime::of(peer), None)));
+    let theirs: BTreeSet<_> = theirs.into_iter().flatten().collect();
+    assert_eq!(named, &own_commands() - &theirs);
+}
+
 #[test]
 fn every_command_line_of_ours_in_the_page_has_flags_that_its_command_takes() {
     let ours = Runtime::kickstage();

@@ -4,6 +4,8 @@
 set -eu
 . "${0%/*}/bundle.sh"
 [ -e /sys/fs/cgroup/memory/memory.limit_in_bytes ] || fail "this is no host with cgroup v1"
+# brings blkio.bfq.weight
+modprobe bfq
 
 "$kickstage" spec --bundle "$box"
 config '.process.terminal = false | .process.args = ["/bin/busybox", "sleep", "1000"]
@@ -11,7 +13,8 @@ config '.process.terminal = false | .process.args = ["/bin/busybox", "sleep", "1
   | .annotations = {"org.systemd.property.TimeoutStopSec": "7"}
   | .mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]}]
   | .linux.resources.memory = {"limit": 50003968} | .linux.resources.pids = {"limit": 40}
-  | .linux.resources.cpu = {"quota": 20000, "period": 100000, "shares": 512, "cpus": "0"}'
+  | .linux.resources.blockIO = {"weight": 60}
+  | .linux.resources.cpu = {"quota": 20000, "period": 100000, "shares": 512, "cpus": "0", "mems": "0"}'
 run() { "$kickstage" --systemd-cgroup "$@" </dev/null >/dev/null 2>"$box/log" || fail "$1: $(cat "$box/log")"; }
 place=machine.slice/machine-x.slice/pre-one.scope
 unit=pre-one.scope
@@ -29,16 +32,24 @@ same Slice "$(property $unit Slice)" machine-x.slice
 same Delegate "$(property $unit Delegate)" yes
 same MemoryLimit "$(property $unit MemoryLimit)" 50003968
 same CPUShares "$(property $unit CPUShares)" 512
+same BlockIOWeight "$(property $unit BlockIOWeight)" 60
+same AllowedCPUs "$(property $unit AllowedCPUs)" 0
+same AllowedMemoryNodes "$(property $unit AllowedMemoryNodes)" 0
 same TasksMax "$(property $unit TasksMax)" 40
 same CPUQuota "$(property $unit CPUQuotaPerSecUSec)" 200ms
+same CPUQuotaPeriod "$(property $unit CPUQuotaPeriodUSec)" 100ms
 same DevicePolicy "$(property $unit DevicePolicy)" strict
 same TimeoutStop "$(property $unit TimeoutStopUSec)" 7s
 # VALUES is what the files hold, and what the container itself sees
-values() { for of in memory/memory.limit_in_bytes pids/pids.max cpu/cpu.shares cpu/cpu.cfs_quota_us cpuset/cpuset.cpus; do "$@" "$of"; done | xargs; }
+values() {
+    for of in memory/memory.limit_in_bytes pids/pids.max cpu/cpu.shares cpu/cpu.cfs_quota_us cpuset/cpuset.cpus blkio/blkio.bfq.weight; do
+        "$@" "$of"
+    done | xargs
+}
 outside() { file "${1%/*}" "${1#*/}"; }
 inside() { "$kickstage" exec one /bin/busybox cat "/sys/fs/cgroup/$1"; }
-same "the files" "$(values outside)" "50003968 40 512 20000 0"
-same "what the container sees" "$(values inside)" "50003968 40 512 20000 0"
+same "the files" "$(values outside)" "50003968 40 512 20000 0 60"
+same "what the container sees" "$(values inside)" "50003968 40 512 20000 0 60"
 same "an allowed device" "$("$kickstage" exec one /bin/sh -c 'echo x >/dev/null && echo may')" may
 file devices devices.list >"$box/devices"
 grep -q '^a' "$box/devices" && fail "all devices: $(cat "$box/devices")"
@@ -50,12 +61,16 @@ same "the cgroups of an exec" "$(groups_of "$(cat "$box/exec.pid")")" "$(groups_
 same "a frozen one" "$(file freezer freezer.state)" FROZEN
 "$kickstage" resume one
 
-"$kickstage" update --memory 60002304 --pids-limit 30 --cpu-quota 30000 one
-same "updated files" "$(values inside)" "60002304 30 512 30000 0"
+"$kickstage" update --memory 60002304 --pids-limit 30 --cpu-quota 30000 --cpu-share 256 --cpuset-cpus 0-1 --blkio-weight 80 one
+same "updated files" "$(values inside)" "60002304 30 256 30000 0-1 80"
 systemctl daemon-reload
-same "after a reload" "$(values inside)" "60002304 30 512 30000 0"
+same "after a reload" "$(values inside)" "60002304 30 256 30000 0-1 80"
 same "the updated MemoryLimit" "$(property $unit MemoryLimit)" 60002304
 same "the updated TasksMax" "$(property $unit TasksMax)" 30
+same "the updated CPUShares" "$(property $unit CPUShares)" 256
+same "the updated CPUQuota" "$(property $unit CPUQuotaPerSecUSec)" 300ms
+same "the updated AllowedCPUs" "$(property $unit AllowedCPUs)" 0-1
+same "the updated BlockIOWeight" "$(property $unit BlockIOWeight)" 80
 same "where it is after a reload" "$(groups_of "$pid" | cut -d: -f2 | uniq)" "/$place"
 "$kickstage" exec one /bin/sh -c 'echo x >/dev/null' || fail "devices after a reload"
 same "devices after a reload" "$(file devices devices.list | sort)" "$(sort "$box/devices")"
@@ -88,14 +103,14 @@ nothing_left 'pre-one*'
 # It is where runc has it, with the same values, but for what runc lacks: it knows no hierarchy misc
 # and no /dev/console, and systemd takes its processes out of the devices again.
 config '.linux.resources = {"devices": [{"allow": false, "access": "rwm"}], "memory": {"limit": 50003968, "reservation": 30003200},
-  "pids": {"limit": 40}, "cpu": {"quota": 20000, "period": 100000, "shares": 512, "cpus": "0"}}'
+  "pids": {"limit": 40}, "blockIO": {"weight": 300}, "cpu": {"quota": 20000, "period": 100000, "shares": 512, "cpus": "0"}}'
 of() {
     "$1" --systemd-cgroup run --detach --bundle "$box" q </dev/null >/dev/null 2>"$box/log" || fail "$1: $(cat "$box/log")"
     groups_of "$("$1" state q | jq .pid)" | grep -Ev '^(misc|devices):'
     values outside
     file memory memory.soft_limit_in_bytes
     file devices devices.list | grep -v '^c 5:1 ' | sort
-    systemctl show $unit -p Slice,Delegate,MemoryLimit,CPUShares,TasksMax,CPUQuotaPerSecUSec,DevicePolicy,DefaultDependencies
+    systemctl show $unit -p Slice,Delegate,MemoryLimit,CPUShares,BlockIOWeight,TasksMax,CPUQuotaPerSecUSec,DevicePolicy,DefaultDependencies
     "$1" delete --force q
 }
 if command -v runc >/dev/null; then

@@ -82,7 +82,8 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
         name: "systemd-timeout",
         short: None,
         value: Value::Number,
-        help: "How many seconds systemd may take for an answer.",
+        help: "How many seconds systemd may take for an answer. For a container that is there: those \
+               that it was made with, if this is not given.",
         default: "30",
     },
     Flag {

@@ -51,6 +51,10 @@ pub fn of_settings<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Vec<P
         if let Some((_, name)) = LISTS.iter().find(|(of, _)| *of == file) {
             push(&mut all, name, mask(value).map(Value::Bytes), setting);
         }
+        if file == "io.bfq.weight" {
+            let weight = number(value).map(of_bfq).map(Value::Large);
+            push(&mut all, "IOWeight", weight, setting);
+        }
         if file == "io.max" {
             rate(&mut all, setting);
         }
@@ -77,6 +81,13 @@ fn number(value: &str) -> Option<u64> {
             Some(u64::try_from(number).unwrap_or(INFINITY))
         }
     }
+}
+
+/// What systemd makes this weight of BFQ (1 to 1000) of, among its own (1 to 10000): 100 is 100,
+/// and the rest in proportion (`BFQ_WEIGHT`). v1 has no such range: there a weight above 100 is
+/// systemd's after a reload, with runc as well.
+fn of_bfq(weight: u64) -> u64 {
+    weight.min(100) + weight.saturating_sub(100).saturating_mul(11)
 }
 
 /// One bit a number, the lowest first.

@@ -58,6 +58,8 @@ fn values_are_told_to_systemd_too() {
         setting("memory.swap.max", "max"),
         setting("cpu.max", "15000 100000"),
         setting("cpuset.cpus", "0-8"),
+        setting("io.weight", "7"),
+        setting("io.bfq.weight", "300"),
         setting("io.max", "8:0 rbps=5"),
         setting("io.max", "8:0 wiops=max"),
         setting("io.max", "8:16 rbps=6"),
@@ -75,5 +77,8 @@ fn values_are_told_to_systemd_too() {
     assert_eq!(value("IOReadBandwidthMax"), Some(Value::Rates(rates)));
     let rates = vec![("/dev/block/8:0".to_string(), u64::MAX)];
     assert_eq!(value("IOWriteIOPSMax"), Some(Value::Rates(rates)));
-    assert_eq!(found.len(), 7);
+    assert_eq!(value("IOWeight"), Some(Value::Large(2300)), "which systemd makes 300 of");
+    assert_eq!(found.len(), 8);
+    let small = of_settings(&[setting("io.bfq.weight", "60")]);
+    assert_eq!(small[0].value, Value::Large(60));
 }
