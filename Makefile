@@ -67,6 +67,8 @@ test-vm: build
 stress: build
 	KICKSTAGE_STRESS=10000 cargo test --release -p kickstage-tests --test stress
 	KICKSTAGE_RACES=10000 cargo test --release -p kickstage-tests --test hardening_paths --test hardening_devices
+	.ci/deps clients
+	KICKSTAGE_PODMAN_ROW=500 KICKSTAGE_PODMAN_AT_ONCE=100 cargo test --release -p kickstage-clients --test podman_many
 
 # The property tests with ever new inputs: MINUTES for each, TARGET for some (part of a name).
 fuzz: deps

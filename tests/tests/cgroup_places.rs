@@ -1,6 +1,7 @@
 //! Control groups that are there before the container, and those that can't have it.
 
 use kickstage_tests::bundle::unique_id;
+use kickstage_tests::limits::is_v2;
 use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ struct Place(String);
 impl Place {
     /// None, with the reason, where there is another version.
     fn new() -> Option<Self> {
-        if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        if !is_v2() {
             eprintln!("not here: this host has no cgroup v2 alone");
             return None;
         }

@@ -1,14 +1,10 @@
 //! The runtime inside of a container, and containers that rule over cgroups of their own.
 
+use kickstage_tests::limits::is_v2;
 use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::json;
 use std::fs;
-use std::path::Path;
-
-fn is_v2() -> bool {
-    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
-}
 
 /// A container that may change its cgroups, and what else a runtime has to do.
 fn mighty(script: &str) -> Bundle {
