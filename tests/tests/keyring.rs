@@ -25,11 +25,13 @@ fn a_container_has_a_keyring_of_its_own_unless_it_is_to_have_the_callers() {
     assert!(text.ends_with(&format!(";_ses.{id}")), "{text}");
     // a session of its own for the caller, so that both have the same to leave
     let with = |flag: &str| {
-        let command = runtime.command(&["run", flag, "-b", &path, &unique_id()]);
+        let id = unique_id();
+        let command = runtime.command(&["run", flag, "-b", &path, &id]);
         let probe = kickstage_tests::runtime::built("probe");
         let mut caller = std::process::Command::new("python3");
         caller.args(["-c", CALLER]).arg(probe).arg(command.get_program()).args(command.get_args());
         let ended = kickstage_tests::runtime::ended(caller.output().unwrap()).ok();
+        runtime.call(&["delete", "--force", &id]).ok();
         let lines: Vec<Value> =
             ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         [keyring(&lines[0], "").0, keyring(&lines[1], "").0]
