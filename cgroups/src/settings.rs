@@ -72,6 +72,9 @@ fn refuse_below(place: &str, dir: FdRef<'_>, setting: &Setting) -> Result<()> {
 /// Refuses limits below what is in use where that is not wanted (`memory.checkBeforeUpdate`),
 /// before anybody writes one.
 pub fn check(record: &CgroupDir, settings: &[Setting]) -> Result<()> {
+    if settings.iter().all(|setting| setting.not_below.is_none()) {
+        return Ok(());
+    }
     let place = format!("{}{}", record.mount, record.path);
     let dir = open(record, &place)?;
     settings.iter().try_for_each(|setting| refuse_below(&place, dir.borrow(), setting))
