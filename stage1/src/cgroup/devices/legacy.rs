@@ -9,13 +9,14 @@ use kickstage_config::{Error, Result, Text};
 /// Lines for the kernel (admin-guide/cgroup-v1/devices.rst): the base, then each exception.
 pub(in crate::cgroup) fn settings(rules: &Rules) -> Result<Values> {
     let denied = rules.on(Base::Denied);
-    let allowed = rules.on(Base::Allowed);
     let ((base, exception), exceptions) = if denied.iter().all(|rule| rule.allow) {
         (("devices.deny", "devices.allow"), joined(denied))
-    } else if allowed.iter().all(|rule| !rule.allow) {
-        (("devices.allow", "devices.deny"), allowed)
     } else {
-        return Err(exception_to_an_exception(&denied, &allowed));
+        let allowed = rules.on(Base::Allowed);
+        if allowed.iter().any(|rule| rule.allow) {
+            return Err(exception_to_an_exception(&denied, &allowed));
+        }
+        (("devices.allow", "devices.deny"), allowed)
     };
     let mut values = Values::default();
     let mut push = |file: &'static str, value: String, key: String| {
