@@ -5,8 +5,8 @@ use kickstage_config::Text;
 use kickstage_config::starter::MAX_ID_MAPPINGS;
 use kickstage_sys::{file, process as system};
 use oci_spec::runtime::{
-    Linux, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, Mount,
-    Spec,
+    Linux, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder,
+    LinuxNamespaceType, Mount, Spec,
 };
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -25,10 +25,12 @@ pub struct Unprivileged {
     pub newuidmap: Option<Text>,
     /// newgidmap(1), if it is installed.
     pub newgidmap: Option<Text>,
-    /// What /etc/subuid gives him: first ids, and how many.
-    pub subuids: Vec<(u32, u32)>,
-    /// What /etc/subgid gives him.
-    pub subgids: Vec<(u32, u32)>,
+}
+
+/// What subuid(5) and subgid(5) give to a user: first ids, and how many.
+pub(crate) struct Subordinate {
+    pub(crate) uids: Vec<(u32, u32)>,
+    pub(crate) gids: Vec<(u32, u32)>,
 }
 
 impl Unprivileged {
@@ -37,23 +39,27 @@ impl Unprivileged {
         if uid == 0 {
             return None;
         }
-        let name = name_of(&read(c"/etc/passwd"), uid);
         Some(Self {
             uid,
             gid: system::effective_gid(),
             newuidmap: in_path("newuidmap"),
             newgidmap: in_path("newgidmap"),
-            subuids: subordinate(&read(c"/etc/subuid"), name.as_deref(), uid),
-            subgids: subordinate(&read(c"/etc/subgid"), name.as_deref(), uid),
         })
+    }
+
+    /// Reads files that most containers do not need.
+    pub(crate) fn subordinate(&self) -> Subordinate {
+        let name = name_of(&read(c"/etc/passwd"), self.uid);
+        let of = |path| subordinate(&read(path), name.as_deref(), self.uid);
+        Subordinate { uids: of(c"/etc/subuid"), gids: of(c"/etc/subgid") }
     }
 
     /// All ids that he may use in a user namespace: his own is root's there, and the subordinate
     /// ones follow. Nothing but his own where not everything is there that maps others.
-    fn ids(&self) -> [Vec<LinuxIdMapping>; 2] {
+    fn ids(&self, given: &Subordinate) -> [Vec<LinuxIdMapping>; 2] {
         let helped = self.newuidmap.is_some() && self.newgidmap.is_some();
-        let others = helped && !self.subuids.is_empty() && !self.subgids.is_empty();
-        [(self.uid, &self.subuids), (self.gid, &self.subgids)]
+        let others = helped && !given.uids.is_empty() && !given.gids.is_empty();
+        [(self.uid, &given.uids), (self.gid, &given.gids)]
             .map(|(own, list)| mappings(own, if others { list } else { &[] }))
     }
 }
@@ -148,30 +154,37 @@ pub fn is_in_user_namespace() -> bool {
 /// without a user namespace, and one without ids is of no use. `--rootless=false` leaves it so.
 pub(crate) fn completed(spec: &Spec, rootless: Rootless, host: &Host) -> Option<Spec> {
     let user = host.unprivileged.as_ref().filter(|_| rootless != Rootless::No)?;
-    let mut linux = spec.linux().clone().unwrap_or_else(without_anything);
-    let is_given =
-        |list: &Option<Vec<LinuxIdMapping>>| list.as_ref().is_some_and(|l| !l.is_empty());
-    let mut namespaces = linux.namespaces().clone().unwrap_or_default();
-    let named = namespaces.iter().find(|namespace| namespace.typ() == LinuxNamespaceType::User);
-    let is_joined = named.is_some_and(|user| user.path().is_some());
-    if is_joined || is_given(linux.uid_mappings()) || is_given(linux.gid_mappings()) {
-        return None;
-    }
-    if named.is_none() {
-        let new = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User).build();
-        namespaces.push(new.expect("the kind is all that it takes"));
-    }
-    let [uids, gids] = user.ids();
+    leaves_ids_open(spec).then(|| complete(spec, user, &user.subordinate()))
+}
+
+/// The user namespace that config.json names.
+fn user_namespace(linux: &Linux) -> Option<&LinuxNamespace> {
+    let mut namespaces = linux.namespaces().iter().flatten();
+    namespaces.find(|namespace| namespace.typ() == LinuxNamespaceType::User)
+}
+
+fn leaves_ids_open(spec: &Spec) -> bool {
+    spec.linux().as_ref().is_none_or(|linux| {
+        let given = [linux.uid_mappings(), linux.gid_mappings()];
+        let is_joined = user_namespace(linux).is_some_and(|user| user.path().is_some());
+        !is_joined && given.into_iter().flatten().all(Vec::is_empty)
+    })
+}
+
+fn complete(spec: &Spec, user: &Unprivileged, given: &Subordinate) -> Spec {
     let mut completed = spec.clone();
+    let [uids, gids] = user.ids(given);
     for mount in completed.mounts_mut().iter_mut().flatten() {
         without_group(mount, &gids);
     }
-    linux
-        .set_namespaces(Some(namespaces))
-        .set_uid_mappings(Some(uids))
-        .set_gid_mappings(Some(gids));
-    completed.set_linux(Some(linux));
-    Some(completed)
+    let linux = completed.linux_mut().get_or_insert_with(without_anything);
+    if user_namespace(linux).is_none() {
+        let new = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User).build();
+        let new = new.expect("the kind is all that it takes");
+        linux.namespaces_mut().get_or_insert_default().push(new);
+    }
+    linux.set_uid_mappings(Some(uids)).set_gid_mappings(Some(gids));
+    completed
 }
 
 fn without_anything() -> Linux {

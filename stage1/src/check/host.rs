@@ -120,9 +120,10 @@ fn namespaces(assembly: &Assembly, host: &Host, found: &mut Vec<Finding>) {
 /// Whether /etc/subuid and /etc/subgid allow the mappings of who is not root.
 fn id_ranges(spec: &Spec, host: &Host, found: &mut Vec<Finding>) {
     let (Some(user), Some(linux)) = (&host.unprivileged, spec.linux()) else { return };
+    let given = user.subordinate();
     for (pointer, own, list, file, given) in [
-        ("/linux/uidMappings", user.uid, linux.uid_mappings(), "/etc/subuid", &user.subuids),
-        ("/linux/gidMappings", user.gid, linux.gid_mappings(), "/etc/subgid", &user.subgids),
+        ("/linux/uidMappings", user.uid, linux.uid_mappings(), "/etc/subuid", &given.uids),
+        ("/linux/gidMappings", user.gid, linux.gid_mappings(), "/etc/subgid", &given.gids),
     ] {
         let given = given.iter().map(|(first, count)| (u64::from(*first), u64::from(*count)));
         let ranges: Vec<(u64, u64)> = given.map(|(first, count)| (first, first + count)).collect();

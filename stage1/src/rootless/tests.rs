@@ -2,24 +2,24 @@ use super::*;
 use crate::cgroup::CgroupHost;
 use serde_json::{Value, json};
 
-fn host(subordinate: &[(u32, u32)]) -> Host {
+fn user() -> Unprivileged {
     let helper = Some(Text::from_literal("/usr/bin/newuidmap"));
-    let user = Unprivileged {
-        uid: 1000,
-        gid: 100,
-        newuidmap: helper.clone(),
-        newgidmap: helper,
-        subuids: subordinate.to_vec(),
-        subgids: subordinate.to_vec(),
-    };
-    Host { cgroups: CgroupHost::none(), unprivileged: Some(user) }
+    Unprivileged { uid: 1000, gid: 100, newuidmap: helper.clone(), newgidmap: helper }
 }
 
-fn completed_of(config: Value, host: &Host) -> Option<Value> {
-    let mut config = config;
+fn spec(mut config: Value) -> Spec {
     config["ociVersion"] = json!("1.3.0");
-    let spec = serde_json::from_value(config).unwrap();
-    completed(&spec, Rootless::Auto, host).map(|spec| serde_json::to_value(spec).unwrap())
+    serde_json::from_value(config).unwrap()
+}
+
+fn both(ranges: &[(u32, u32)]) -> Subordinate {
+    Subordinate { uids: ranges.to_vec(), gids: ranges.to_vec() }
+}
+
+fn completed_of(config: Value, subordinate: &[(u32, u32)]) -> Option<Value> {
+    let spec = spec(config);
+    let complete = || complete(&spec, &user(), &both(subordinate));
+    leaves_ids_open(&spec).then(|| serde_json::to_value(complete()).unwrap())
 }
 
 fn ranges(list: &Value) -> Vec<[u64; 3]> {
@@ -30,7 +30,7 @@ fn ranges(list: &Value) -> Vec<[u64; 3]> {
 
 #[test]
 fn a_user_gets_a_namespace_with_his_own_id_and_the_subordinate_ones() {
-    let spec = completed_of(json!({}), &host(&[(100_000, 10), (200_000, 5)])).unwrap();
+    let spec = completed_of(json!({}), &[(100_000, 10), (200_000, 5)]).unwrap();
     assert_eq!(spec["linux"]["namespaces"], json!([{ "type": "user" }]));
     assert_eq!(
         ranges(&spec["linux"]["uidMappings"]),
@@ -43,7 +43,7 @@ fn a_user_gets_a_namespace_with_his_own_id_and_the_subordinate_ones() {
 fn a_namespace_without_ids_gets_some_and_no_second_one_is_made() {
     let namespaces = json!([{ "type": "user" }, { "type": "mount" }]);
     let config = json!({ "linux": { "namespaces": namespaces, "uidMappings": [] } });
-    let spec = completed_of(config, &host(&[])).unwrap();
+    let spec = completed_of(config, &[]).unwrap();
     assert_eq!(spec["linux"]["namespaces"], namespaces);
     assert_eq!(ranges(&spec["linux"]["uidMappings"]), [[0, 1000, 1]]);
 }
@@ -56,22 +56,19 @@ fn what_config_json_says_is_left_as_it_is() {
         json!({ "namespaces": [{ "type": "user" }], "uidMappings": ids, "gidMappings": ids }),
         json!({ "uidMappings": ids }),
     ] {
-        assert_eq!(completed_of(json!({ "linux": linux }), &host(&[])), None);
+        assert_eq!(completed_of(json!({ "linux": linux }), &[]), None);
     }
-    let spec = serde_json::from_value(json!({ "ociVersion": "1.3.0" })).unwrap();
-    assert_eq!(completed(&spec, Rootless::No, &host(&[])), None);
-    let root = Host { unprivileged: None, ..host(&[]) };
-    assert_eq!(completed(&spec, Rootless::Yes, &root), None);
+    let host = |unprivileged| Host { cgroups: CgroupHost::none(), unprivileged };
+    assert_eq!(completed(&spec(json!({})), Rootless::No, &host(Some(user()))), None);
+    assert_eq!(completed(&spec(json!({})), Rootless::Yes, &host(None)), None);
 }
 
 #[test]
 fn without_a_helper_or_ids_of_groups_there_is_only_his_own() {
-    let mut without_helper = host(&[(100_000, 10)]);
-    without_helper.unprivileged.as_mut().unwrap().newgidmap = None;
-    let mut without_groups = host(&[(100_000, 10)]);
-    without_groups.unprivileged.as_mut().unwrap().subgids.clear();
-    for host in [without_helper, without_groups] {
-        let spec = completed_of(json!({}), &host).unwrap();
+    let without_helper = (Unprivileged { newgidmap: None, ..user() }, both(&[(100_000, 10)]));
+    let without_groups = (user(), Subordinate { gids: Vec::new(), ..both(&[(100_000, 10)]) });
+    for (user, given) in [without_helper, without_groups] {
+        let spec = serde_json::to_value(complete(&spec(json!({})), &user, &given)).unwrap();
         assert_eq!(ranges(&spec["linux"]["uidMappings"]), [[0, 1000, 1]]);
         assert_eq!(ranges(&spec["linux"]["gidMappings"]), [[0, 100, 1]]);
     }
@@ -82,7 +79,7 @@ fn terminals_are_of_a_group_that_there_is() {
     let mounts =
         json!([{ "destination": "/dev/pts", "type": "devpts", "options": ["gid=5", "mode=620"] }]);
     let options = |subordinate: &[(u32, u32)]| {
-        let spec = completed_of(json!({ "mounts": mounts }), &host(subordinate)).unwrap();
+        let spec = completed_of(json!({ "mounts": mounts }), subordinate).unwrap();
         spec["mounts"][0]["options"].clone()
     };
     assert_eq!(options(&[]), json!(["mode=620"]));
