@@ -12,7 +12,7 @@ pub struct Limits {
 }
 
 /// The number of some disk of this host.
-fn disk() -> Option<(u64, u64)> {
+pub fn disk() -> Option<(u64, u64)> {
     let disks = fs::read_dir("/sys/block").ok()?.flatten();
     let number = disks
         .map(|disk| disk.path())

@@ -1,7 +1,7 @@
 //! Control groups that are there before the container, and those that can't have it.
 
 use kickstage_tests::bundle::unique_id;
-use kickstage_tests::limits::is_v2;
+use kickstage_tests::limits::{disk, is_v2};
 use kickstage_tests::world::wait_until;
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::{Value, json};
@@ -88,10 +88,7 @@ fn an_empty_one_is_used_and_removed_with_the_container() {
 #[test]
 fn device_rules_of_an_earlier_container_end_with_it() {
     let Some(place) = Place::new() else { return };
-    let disk = fs::read_dir("/sys/block").unwrap().next().expect("the guest has a disk").unwrap();
-    let number = fs::read_to_string(disk.path().join("dev")).unwrap();
-    let (major, minor) = number.trim().split_once(':').unwrap();
-    let (major, minor): (u32, u32) = (major.parse().unwrap(), minor.parse().unwrap());
+    let (major, minor) = disk().expect("the guest has a disk");
     let node = json!({"path": "/dev/disk", "type": "b", "major": major, "minor": minor});
     let bundle = |script: &str, rules: Value| {
         place

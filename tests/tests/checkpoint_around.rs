@@ -2,6 +2,7 @@
 //! terminals. Runs where CRIU does: in the guest of `make test-vm`.
 
 use kickstage_tests::Runtime;
+use kickstage_tests::limits::is_v2;
 use kickstage_tests::saved::{
     Counter, criu_works, dump, is_refused, mounts, restore, scripted, start,
 };
@@ -10,7 +11,6 @@ use serde_json::json;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ fn cgroups_that_the_container_has_made_are_made_again_unless_that_is_unwanted() 
     if !criu_works() {
         return;
     }
-    if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+    if !is_v2() {
         return eprintln!("not here: a container may make none in cgroup v1");
     }
     let runtime = Runtime::kickstage();

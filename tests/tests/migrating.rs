@@ -2,6 +2,7 @@
 //! and crun is read and tried, row by row.
 
 use kickstage_tests::bundle::unique_id;
+use kickstage_tests::limits::is_v2;
 use kickstage_tests::world::{assert_nothing_left, wait_until};
 use kickstage_tests::{Bundle, Runtime};
 use serde_json::Value;
@@ -189,7 +190,7 @@ fn exit_codes_are_as_the_page_says() {
 
 /// A cell says one thing, or another on cgroup v2.
 fn on_this_host(cell: &str) -> &str {
-    let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let unified = is_v2();
     match cell.split_once("; ") {
         None => cell,
         Some((_, on_v2)) if unified => on_v2.strip_suffix(" on cgroup v2").expect("it says where"),
