@@ -15,8 +15,13 @@ const ROUNDS: u32 = 100;
 pub fn processes(dirs: &[CgroupDir]) -> Result<Vec<i32>> {
     let Some(record) = best(dirs) else { return Ok(Vec::new()) };
     let Some(dir) = tree::open(record)? else { return Ok(Vec::new()) };
+    processes_in(dir.borrow()).during_on(Role::Cgroups, "list", &record.path)
+}
+
+/// Those of one cgroup and all inside.
+pub(crate) fn processes_in(dir: FdRef<'_>) -> kickstage_sys::Result<Vec<i32>> {
     let mut pids = Vec::new();
-    collect(dir.borrow(), &mut pids).during_on(Role::Cgroups, "list", &record.path)?;
+    collect(dir, &mut pids)?;
     pids.sort_unstable();
     pids.dedup();
     Ok(pids)
@@ -69,8 +74,7 @@ pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
     }
     let mut was_frozen = false;
     for round in 0..ROUNDS {
-        let mut pids = Vec::new();
-        collect(dir.borrow(), &mut pids).during_on(Role::Cgroups, "list", &record.path)?;
+        let pids = processes_in(dir.borrow()).during_on(Role::Cgroups, "list", &record.path)?;
         if pids.is_empty() {
             return Ok(());
         }

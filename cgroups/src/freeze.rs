@@ -1,12 +1,12 @@
 //! Freezing and thawing (cgroup v2 `cgroup.freeze`, v1 freezer).
 
-use crate::tree;
+use crate::{empty, tree};
 use alloc::format;
 use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::poll::poll;
-use kickstage_sys::{Errno, Fd, file};
+use kickstage_sys::{Errno, Fd, file, proc_stat};
 
 /// How often the state is looked at, at growing intervals of up to 10 ms: about 5 s.
 const ROUNDS: i32 = 500;
@@ -17,6 +17,12 @@ struct Freezer {
     file: &'static core::ffi::CStr,
     frozen: &'static [u8],
     thawed: &'static [u8],
+}
+
+impl Freezer {
+    fn is_v2(&self) -> bool {
+        self.file == c"cgroup.freeze"
+    }
 }
 
 fn freezer(dirs: &[CgroupDir]) -> Result<Freezer> {
@@ -41,17 +47,36 @@ pub fn freeze(dirs: &[CgroupDir]) -> Result<()> {
     let freezer = freezer(dirs)?;
     for round in 0..ROUNDS {
         // again and again: a v1 freezer can be kept waiting by a process that is just forking
-        if round == 0 || freezer.file == c"freezer.state" {
+        if round == 0 || !freezer.is_v2() {
             tree::write(freezer.dir.borrow(), freezer.file, freezer.frozen)
                 .during(Role::Cgroups, "freeze")?;
         }
         if state(&freezer)? {
-            return Ok(());
+            if !holds_killed(&freezer)? {
+                return Ok(());
+            }
+            tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed)
+                .during(Role::Cgroups, "thaw")?;
         }
         poll(&mut [], (round / 10).min(10)).during(Role::Cgroups, "wait")?;
     }
     let _ = tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed);
     Err(Error::new(Role::Cgroups, "freeze").because("some processes can't be stopped"))
+}
+
+/// Whether a process that has been killed in the meantime could not die: on v1 a frozen one does
+/// not.
+fn holds_killed(freezer: &Freezer) -> Result<bool> {
+    if freezer.is_v2() {
+        return Ok(false);
+    }
+    let pids = empty::processes_in(freezer.dir.borrow()).during(Role::Cgroups, "list")?;
+    for pid in pids {
+        if proc_stat::is_killed(pid).during_on(Role::Cgroups, "look at process", pid)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Lets them go on.
@@ -84,8 +109,7 @@ fn tells(text: &[u8]) -> bool {
 }
 
 fn state(freezer: &Freezer) -> Result<bool> {
-    let v2 = freezer.file == c"cgroup.freeze";
-    let file = if v2 { c"cgroup.events" } else { freezer.file };
+    let file = if freezer.is_v2() { c"cgroup.events" } else { freezer.file };
     let text = tree::read(freezer.dir.borrow(), file).during(Role::Cgroups, "read the state")?;
     Ok(tells(&text))
 }

@@ -70,9 +70,11 @@ fn it_uses_volumes_and_the_default_profile_lets_it() {
 fn it_ends_at_once_when_it_is_told_to() {
     let podman = with_module();
     let name = unique_id();
-    let flags = ["--detach", "--name", &name];
+    let flags = ["--detach", "--rm=false", "--name", &name];
     run(&podman, &flags, &["/box.wasm", "pause"]).ok();
     podman.call(&["stop", "--time", "60", &name]).ok();
-    let gone = podman.call(&["container", "exists", &name]);
-    assert_eq!(gone.code, 1, "{gone:?}");
+    // by the first signal: of the second it would be 137
+    let code = podman.call(&["inspect", "--format", "{{.State.ExitCode}}", &name]).ok().stdout;
+    assert_eq!(code, "143\n");
+    podman.call(&["rm", &name]).ok();
 }

@@ -1,8 +1,7 @@
 //! Which process a pid means: numbers are used again, processes are not.
 
 use crate::file::{self, magic};
-use crate::{Errno, Fd, FdRef, Result, process};
-use alloc::format;
+use crate::{Errno, Fd, FdRef, Result, proc_stat, process};
 
 /// Tells a process from every other that had or will have the same pid since boot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,22 +17,7 @@ pub fn of(pidfd: FdRef<'_>, pid: process::Pid) -> Result<Identity> {
     if file::filesystem(pidfd)? == magic::PIDFS {
         return file::stat(pidfd).map(|stat| Identity::PidfdInode(stat.inode));
     }
-    start_time(pid).map(Identity::StartTime)
-}
-
-/// Field 22 of `/proc/PID/stat`. The second field, the name, may hold blanks and parentheses.
-fn start_time(pid: process::Pid) -> Result<u64> {
-    let path =
-        alloc::ffi::CString::new(format!("/proc/{pid}/stat")).map_err(|_| Errno(libc::EINVAL))?;
-    let stat = file::read_host(&path, 4096)?;
-    parse_start_time(&stat).ok_or(Errno(libc::EINVAL))
-}
-
-fn parse_start_time(stat: &[u8]) -> Option<u64> {
-    let end_of_name = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = core::str::from_utf8(&stat[end_of_name + 1..]).ok()?;
-    // after the name comes field 3
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    proc_stat::start_time(pid).map(Identity::StartTime)
 }
 
 /// Opens the process `pid` if it is still the one that `identity` names and has not ended.
@@ -64,12 +48,6 @@ pub fn has_ended(pidfd: FdRef<'_>) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let stat = b"7 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
-        assert_eq!(parse_start_time(stat), Some(4242));
-    }
 
     #[test]
     fn we_are_alive_and_another_identity_is_not_us() {

@@ -25,6 +25,7 @@ pub mod mount;
 pub mod net;
 pub mod netlink;
 pub mod poll;
+pub mod proc_stat;
 pub mod process;
 pub mod sched;
 pub mod seccomp;
