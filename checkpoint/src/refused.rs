@@ -27,7 +27,6 @@ pub(crate) fn check(assembly: &Assembly) -> Result<()> {
         (!host.mapped.is_empty(), "/mounts", "an id-mapped mount"),
         (process.memory_policy.is_some(), "/linux/memoryPolicy", "the memory policy"),
         (process.io_priority.is_some(), "/process/ioPriority", "the I/O priority"),
-        (assembly.plan.without_process, "/process", "a process that is none"),
     ];
     match lost.iter().find(|(given, ..)| *given) {
         Some((_, pointer, what)) => Err(Error::new(Role::Checkpoint, "save the container")

@@ -96,10 +96,32 @@ fn remount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
     change(root, &wanted.target, &wanted.changes, &wanted.propagation)
 }
 
-/// Attached it may be anywhere. The lowest four flags are the same in both interfaces.
+/// Flags of mount(2), and the attributes that mean the same of a mount.
+const SAME: [(u64, u64); 8] = [
+    (libc::MS_RDONLY, attribute::RDONLY),
+    (libc::MS_NOSUID, attribute::NOSUID),
+    (libc::MS_NODEV, attribute::NODEV),
+    (libc::MS_NOEXEC, attribute::NOEXEC),
+    (libc::MS_NOATIME, attribute::NOATIME),
+    (libc::MS_STRICTATIME, attribute::STRICTATIME),
+    (libc::MS_NODIRATIME, attribute::NODIRATIME),
+    (mount::MS_NOSYMFOLLOW, attribute::NOSYMFOLLOW),
+];
+
+/// Attached it may be anywhere.
 fn over_itself(wanted: &Mount, target: &InRoot) -> kickstage_sys::Result<()> {
-    const SAME: u64 = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    let made = mount::detached(&wanted.kind, &[], wanted.flags & SAME)?;
+    let (mut left, mut attributes) = (wanted.flags & !libc::MS_RELATIME, 0);
+    for (flag, attribute) in SAME {
+        if left & flag != 0 {
+            attributes |= attribute;
+            left &= !flag;
+        }
+    }
+    if left != 0 {
+        // MS_SYNCHRONOUS and the like are the file system's, which is there already
+        return Err(Errno(libc::EBUSY));
+    }
+    let made = mount::detached(&wanted.kind, &[], attributes)?;
     mount::attach(made.borrow(), target.fd())
 }
 

@@ -1,7 +1,7 @@
 //! The options of a mount: one table for the parser, `features` and the documentation.
 
 use kickstage_config::plan::SourceSymlink;
-use kickstage_sys::mount::attribute;
+use kickstage_sys::mount::{MS_NOSYMFOLLOW, attribute};
 
 /// What an option means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +69,7 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("norelatime", AccessTime(0, 0)),
     ("nostrictatime", AccessTime(0, 0)),
     ("nosuid", Set(libc::MS_NOSUID, attribute::NOSUID)),
-    ("nosymfollow", Set(NOSYMFOLLOW, attribute::NOSYMFOLLOW)),
+    ("nosymfollow", Set(MS_NOSYMFOLLOW, attribute::NOSYMFOLLOW)),
     ("private", Propagation(libc::MS_PRIVATE)),
     ("ratime", Recursive(0, attribute::ATIME)),
     ("rbind", Bind(true)),
@@ -105,7 +105,7 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("src-nofollow", Source(SourceSymlink::Mount)),
     ("strictatime", AccessTime(libc::MS_STRICTATIME, attribute::STRICTATIME)),
     ("suid", Clear(libc::MS_NOSUID, attribute::NOSUID)),
-    ("symfollow", Clear(NOSYMFOLLOW, attribute::NOSYMFOLLOW)),
+    ("symfollow", Clear(MS_NOSYMFOLLOW, attribute::NOSYMFOLLOW)),
     ("sync", FileSystem(libc::MS_SYNCHRONOUS)),
     ("tmpcopyup", CopyUp),
     ("unbindable", Propagation(libc::MS_UNBINDABLE)),
@@ -113,8 +113,6 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
 
 /// Linux 4.0.
 const LAZYTIME: u64 = 1 << 25;
-/// Linux 5.10.
-const NOSYMFOLLOW: u64 = 256;
 
 /// The names of all options, for `features`.
 pub fn mount_options() -> impl Iterator<Item = &'static str> {

@@ -92,6 +92,9 @@ pub struct Attributes {
     pub user_namespace: u64,
 }
 
+/// The flag of mount(2) for symlinks that are not followed (Linux 5.10); libc has no name for it.
+pub const MS_NOSYMFOLLOW: u64 = 256;
+
 /// `MOUNT_ATTR_*` (linux/mount.h).
 pub mod attribute {
     /// Read-only.

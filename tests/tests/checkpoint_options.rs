@@ -3,6 +3,7 @@
 
 use kickstage_tests::Runtime;
 use kickstage_tests::bundle::unique_id;
+use kickstage_tests::running::Running;
 use kickstage_tests::saved::{Counter, criu_works, dump, is_refused, restore, scripted, start};
 use kickstage_tests::world::{assert_nothing_left, cgroup_value, wait_until};
 use serde_json::json;
@@ -209,4 +210,34 @@ fn pages_are_fetched_when_they_are_needed() {
     assert_nothing_left(&runtime, &id);
     second.call(&["delete", "--force", &copy]).ok();
     assert_nothing_left(&second, &copy);
+}
+
+#[test]
+fn namespaces_of_others_are_joined_again() {
+    if !criu_works() {
+        return;
+    }
+    let holder = Running::sleeping();
+    let mut counter = Counter::new();
+    let kinds = [("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"), ("network", "net")];
+    for (kind, name) in kinds {
+        let path = format!("/proc/{}/ns/{name}", holder.pid());
+        counter.bundle = counter.bundle.joining(kind, &path);
+    }
+    // it is the holder's
+    counter.bundle = counter.bundle.with("/hostname", json!(""));
+    let runtime = &holder.runtime;
+    let id = start(runtime, &counter);
+    counter.counts_beyond(3);
+    dump(runtime, &id, &counter.images(), &[]);
+    let number = counter.number();
+    restore(runtime, &counter, &id, &[]);
+    counter.counts_beyond(number + 2);
+    let pid = runtime.state(&id)["pid"].as_i64().unwrap();
+    for (_, name) in kinds {
+        let namespace = |pid: i64| fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap();
+        assert_eq!(namespace(pid), namespace(holder.pid()), "{name}");
+    }
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(runtime, &id);
 }

@@ -74,3 +74,30 @@ fn a_bind_mount_with_such_a_flag_is_refused() {
         assert_nothing_left(&runtime, &id);
     }
 }
+
+/// mount(2) does not do this, so that it is done in another way.
+#[test]
+fn a_file_system_over_itself_has_its_options_too() {
+    let over = |options: &[&str]| {
+        let mut bundle = Bundle::new(&["probe"]);
+        // the host's sysfs is then the container's
+        let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        let bundle = bundle.without_mount("/sys");
+        let host =
+            json!({"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind"]});
+        mounting(bundle.adding("/mounts", host), "/sys", "sysfs", options)
+    };
+    let asked = ["ro", "nosuid", "noexec", "nodev", "noatime", "nodiratime", "nosymfollow"];
+    let seen = Runtime::kickstage().run(&over(&asked)).ok().json();
+    let mounts = seen["mounts"].as_array().unwrap();
+    let top = mounts.iter().rfind(|mount| mount["point"] == "/sys").unwrap();
+    let shown = top["options"].as_array().unwrap();
+    for option in asked {
+        assert!(shown.contains(&json!(option)), "{option}: {shown:?}");
+    }
+    let (runtime, id) = (Runtime::kickstage(), unique_id());
+    let ended = runtime.run_as(&id, &over(&["sync"]));
+    assert!(ended.code == 1 && ended.stderr.contains("sysfs on /sys"), "{ended:?}");
+    assert_nothing_left(&runtime, &id);
+}
