@@ -111,6 +111,7 @@ pub unsafe extern "C" fn ks_stage2(config: *mut starterConfig, master_socket: c_
         let place = Place {
             streams,
             master: (!exec && master_socket >= 0).then(|| inherit(master_socket)).transpose()?,
+            oom_score_adj: if exec { engine::oom_score_adj(&common)? } else { None },
             new_cgroup_namespace: !exec && new_cgroup_namespace(&common),
             run_hooks: &mut run_hooks,
             tell: &mut |error| guard::tell(&error.to_string()),

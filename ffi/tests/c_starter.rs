@@ -15,7 +15,8 @@ use std::process::Command;
 
 #[test]
 fn a_container_lives_from_create_to_its_end() {
-    let engine = Engine::new(&["sh", "-c", "echo out; echo err >&2; cat; exit 7"]);
+    let engine = Engine::new(&["sh", "-c", "echo out; echo err >&2; cat; exit 7"])
+        .with("/process/oomScoreAdj", json!(321));
     assert_eq!(engine.create().code, 0);
     assert_eq!(engine.state()["status"], "created");
     let again = engine.create();
@@ -29,7 +30,8 @@ fn a_container_lives_from_create_to_its_end() {
     // the root of the container's cgroup namespace
     assert!(exec.stdout.lines().skip(1).all(|line| line.ends_with(":/")), "{exec:?}");
     // of the same configuration
-    assert_eq!(engine.exec(&["sh", "-c", "ulimit -n"]).stdout, "1024\n");
+    let limits = engine.exec(&["sh", "-c", "ulimit -n; cat /proc/self/oom_score_adj"]);
+    assert_eq!(limits.stdout, "1024\n321\n");
     let mut visitor = engine.visit();
     visitor.write_all(b"typed\n").unwrap();
     visitor.shutdown(Shutdown::Write).unwrap();

@@ -91,12 +91,18 @@ fn apparmor_file(proc: FdRef<'_>) -> Result<Fd> {
 }
 
 fn open_attribute(proc: FdRef<'_>, path: &core::ffi::CStr) -> Result<Fd> {
-    let open = || {
-        let file = file::open(proc, path, libc::O_WRONLY, 0, Resolve::Anywhere)?;
-        if file::filesystem(file.borrow())? != magic::PROC {
-            return Err(Errno(libc::EXDEV));
-        }
-        Ok(file)
-    };
-    open().during_on(Role::Stage2, "open", path.to_str().unwrap_or("the attribute file"))
+    open_own(proc, path).during_on(
+        Role::Stage2,
+        "open",
+        path.to_str().unwrap_or("the attribute file"),
+    )
+}
+
+/// A file of this process in what has to be a procfs.
+pub(crate) fn open_own(proc: FdRef<'_>, path: &core::ffi::CStr) -> kickstage_sys::Result<Fd> {
+    let file = file::open(proc, path, libc::O_WRONLY, 0, Resolve::OneMount)?;
+    if file::filesystem(file.borrow())? != magic::PROC {
+        return Err(Errno(libc::EXDEV));
+    }
+    Ok(file)
 }

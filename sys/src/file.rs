@@ -33,15 +33,19 @@ pub enum Resolve {
     InRoot,
     /// Inside the directory and without any symlink on the way.
     NoSymlinks,
+    /// Inside the directory and into nothing that is mounted on a part of it: for a procfs that
+    /// others can cover.
+    OneMount,
 }
 
 impl Resolve {
     const fn flags(self) -> u64 {
-        // linux/openat2.h: NO_MAGICLINKS 2, NO_SYMLINKS 4, BENEATH 8, IN_ROOT 16
+        // linux/openat2.h: NO_XDEV 1, NO_MAGICLINKS 2, NO_SYMLINKS 4, BENEATH 8, IN_ROOT 16
         match self {
             Self::Anywhere => 0,
             Self::InRoot => 0x10 | 0x02,
             Self::NoSymlinks => 0x08 | 0x04 | 0x02,
+            Self::OneMount => 0x08 | 0x02 | 0x01,
         }
     }
 }
