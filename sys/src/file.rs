@@ -1,7 +1,9 @@
 //! Files and directories, always relative to a directory descriptor.
 
+mod names;
 mod stat;
 
+pub use names::{Entry, chown, device, entries, mkdir, mknod, read_link, rename, symlink, unlink};
 pub use stat::{Stat, filesystem, mount_flags, set_times, stat, stat_entry};
 
 use crate::{Errno, Fd, FdRef, Result, check};
@@ -160,64 +162,6 @@ pub fn set_attribute(fd: FdRef<'_>, name: &CStr, value: &[u8]) -> Result<()> {
         .map(drop)
 }
 
-/// mkdirat(2).
-pub fn mkdir(dir: FdRef<'_>, name: &CStr, mode: u32) -> Result<()> {
-    // SAFETY: the name is NUL-terminated.
-    check(i64::from(unsafe { libc::mkdirat(dir.raw(), name.as_ptr(), mode) })).map(drop)
-}
-
-/// mknodat(2): a device, fifo or empty regular file, by the type bits of `mode`.
-pub fn mknod(dir: FdRef<'_>, name: &CStr, mode: u32, device: u64) -> Result<()> {
-    // SAFETY: the name is NUL-terminated.
-    check(i64::from(unsafe { libc::mknodat(dir.raw(), name.as_ptr(), mode, device) })).map(drop)
-}
-
-/// The device number of `major:minor` (makedev(3)).
-pub fn device(major: u32, minor: u32) -> u64 {
-    libc::makedev(major, minor)
-}
-
-/// symlinkat(2).
-pub fn symlink(target: &CStr, dir: FdRef<'_>, name: &CStr) -> Result<()> {
-    // SAFETY: both strings are NUL-terminated.
-    check(i64::from(unsafe { libc::symlinkat(target.as_ptr(), dir.raw(), name.as_ptr()) }))
-        .map(drop)
-}
-
-/// What [`unlink`] removes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Entry {
-    /// Anything but a directory.
-    File,
-    /// An empty directory.
-    Directory,
-}
-
-/// unlinkat(2).
-pub fn unlink(dir: FdRef<'_>, name: &CStr, entry: Entry) -> Result<()> {
-    let flags = if entry == Entry::Directory { libc::AT_REMOVEDIR } else { 0 };
-    // SAFETY: the name is NUL-terminated.
-    check(i64::from(unsafe { libc::unlinkat(dir.raw(), name.as_ptr(), flags) })).map(drop)
-}
-
-/// renameat(2) within one directory.
-pub fn rename(dir: FdRef<'_>, from: &CStr, to: &CStr) -> Result<()> {
-    // SAFETY: both strings are NUL-terminated.
-    let ret = unsafe { libc::renameat(dir.raw(), from.as_ptr(), dir.raw(), to.as_ptr()) };
-    check(i64::from(ret)).map(drop)
-}
-
-/// The target of a symlink (readlinkat(2)); an empty name reads the descriptor's own link.
-pub fn read_link(dir: FdRef<'_>, name: &CStr) -> Result<Vec<u8>> {
-    let mut target = alloc::vec![0; libc::PATH_MAX as usize];
-    // SAFETY: the buffer is writable memory of that length.
-    let got = unsafe {
-        libc::readlinkat(dir.raw(), name.as_ptr(), target.as_mut_ptr().cast(), target.len())
-    };
-    target.truncate(check(got as i64)? as usize);
-    Ok(target)
-}
-
 /// Whether we may execute the regular file at a path, by our effective ids (faccessat2(2),
 /// Linux 5.8); a directory is `EACCES`.
 pub fn may_execute(dir: FdRef<'_>, path: &CStr) -> Result<()> {
@@ -234,13 +178,6 @@ fn may(dir: FdRef<'_>, path: &CStr, mode: i32) -> Result<()> {
     // SAFETY: the path is NUL-terminated.
     check(unsafe { libc::syscall(libc::SYS_faccessat2, dir.raw(), path.as_ptr(), mode, flags) })?;
     if stat::stat_at(dir, path, 0)?.is_dir() { Err(Errno(libc::EACCES)) } else { Ok(()) }
-}
-
-/// fchownat(2) of a name in `dir`, not following symlinks; an empty name means `dir` itself.
-pub fn chown(dir: FdRef<'_>, name: &CStr, uid: u32, gid: u32) -> Result<()> {
-    let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
-    // SAFETY: the name is NUL-terminated.
-    check(i64::from(unsafe { libc::fchownat(dir.raw(), name.as_ptr(), uid, gid, flags) })).map(drop)
 }
 
 /// fchmod(2) of an open file (not `O_PATH`).
@@ -371,38 +308,6 @@ pub fn truncate(file: FdRef<'_>, size: u64) -> Result<()> {
     check(i64::from(unsafe { libc::ftruncate(file.raw(), size as libc::off_t) })).map(drop)
 }
 
-/// The names in a directory, without `.` and `..` (getdents64(2)).
-pub fn entries(dir: FdRef<'_>) -> Result<Vec<alloc::ffi::CString>> {
-    let mut names = Vec::new();
-    let mut buffer: Vec<u8> = Vec::with_capacity(32 * 1024);
-    loop {
-        buffer.clear();
-        let room = buffer.spare_capacity_mut();
-        // SAFETY: `room` is writable memory of that length.
-        let got = unsafe {
-            libc::syscall(libc::SYS_getdents64, dir.raw(), room.as_mut_ptr(), room.len())
-        };
-        let got = check(got)? as usize;
-        if got == 0 {
-            return Ok(names);
-        }
-        // SAFETY: the kernel has filled so many bytes of the spare room.
-        unsafe { buffer.set_len(got) };
-        let mut rest = &buffer[..];
-        // struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name …
-        while rest.len() > 19 {
-            let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));
-            let Some(record) = rest.get(19..length) else { break };
-            if let Ok(name) = CStr::from_bytes_until_nul(record)
-                && !matches!(name.to_bytes(), b"." | b"..")
-            {
-                names.push(name.into());
-            }
-            rest = &rest[length..];
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,13 +330,5 @@ mod tests {
     #[test]
     fn a_file_over_the_limit_is_refused() {
         assert_eq!(read_host(c"/proc/self/status", 16).err(), Some(Errno(libc::EFBIG)));
-    }
-
-    #[test]
-    fn a_directory_lists_its_names_without_the_dots() {
-        let dir = open_host(c"/proc/self/task", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
-        let names = entries(dir.borrow()).unwrap();
-        assert!(!names.is_empty());
-        assert!(names.iter().all(|name| name.to_bytes()[0].is_ascii_digit()));
     }
 }
