@@ -14,6 +14,7 @@ mod devices;
 mod in_root;
 mod kernel;
 mod mounts;
+mod over_host;
 mod root;
 mod server;
 
@@ -65,7 +66,7 @@ impl Executor {
                 Ok(())
             }
             Op::OverlayRootfs { scratch } => {
-                self.root = Some(root::overlay_host(scratch)?);
+                self.root = Some(over_host::make(scratch)?);
                 Ok(())
             }
             Op::RootfsInPlace { path } => {

@@ -43,31 +43,6 @@ pub(crate) fn make_mount(path: &Text, isolate_parent: bool) -> Result<Fd> {
     Ok(tree)
 }
 
-/// The host's root as the lower layer, a tmpfs as the upper one. The mount namespace is ours:
-/// the host sees none of it.
-pub(crate) fn overlay_host(scratch: &Text) -> Result<Fd> {
-    let failed = |what: &'static str| {
-        move |errno: Errno| {
-            let error = Error::new(Role::Rpc, what).on(scratch).errno(errno);
-            match errno.0 {
-                libc::ENODEV => error.remedy("the kernel has no overlayfs: modprobe overlay"),
-                _ => error,
-            }
-        }
-    };
-    let flags = libc::MS_NOSUID | libc::MS_NODEV;
-    mount::mount(Some(c"kickstage"), scratch, Some(c"tmpfs"), flags, Some(c"mode=0755"))
-        .map_err(failed("mount a tmpfs on"))?;
-    file::change_dir_to(scratch).map_err(failed("enter"))?;
-    for name in [c"upper", c"work", c"root"] {
-        file::mkdir(FdRef::CWD, name, 0o755).map_err(failed("make the layers in"))?;
-    }
-    let layers = c"lowerdir=/,upperdir=upper,workdir=work";
-    mount::mount(Some(c"kickstage"), c"root", Some(c"overlay"), 0, Some(layers))
-        .map_err(failed("mount an overlay of / on"))?;
-    file::open_host(c"root", libc::O_PATH | libc::O_DIRECTORY).map_err(failed("open the root in"))
-}
-
 /// Makes the mount that a directory lies on private. The mount's own root is found by going up:
 /// only there the kernel takes the change.
 fn isolate_mount_of(directory: &Fd) -> kickstage_sys::Result<()> {

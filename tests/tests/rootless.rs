@@ -48,6 +48,22 @@ fn of_root(args: &[&str]) -> Bundle {
 }
 
 #[test]
+fn try_needs_no_root_and_changes_nothing() {
+    let mark = unique_id();
+    let script = format!(
+        "id -u; hostname; echo new > /{mark} && echo new > /etc/{mark} && cat /{mark} /etc/{mark}; \
+         readlink -e /proc/self/exe; ls -A /run /tmp"
+    );
+    let ended = runtime().call(&["try", "--", "/bin/bash", "-c", &script]).ok();
+    let program = fs::canonicalize("/bin/readlink").unwrap();
+    let wanted = format!("0\nkickstage\nnew\nnew\n{}\n/run:\n\n/tmp:\n", program.display());
+    assert_eq!(ended.stdout, wanted);
+    for path in [format!("/{mark}"), format!("/etc/{mark}")] {
+        assert!(!Path::new(&path).exists(), "{path}");
+    }
+}
+
+#[test]
 fn what_a_config_for_root_leaves_out_is_given_to_who_is_not_root() {
     let seen = runtime().run(&of_root(&["probe"])).ok().json();
     let ids = |name: &str| seen[name].as_str().unwrap().split_whitespace().collect::<Vec<_>>();

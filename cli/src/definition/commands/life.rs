@@ -85,7 +85,8 @@ pub(super) const TRY: Command = Command {
     group: Group::Life,
     summary: "run a command in a throw-away container made of this host",
     description: "Needs no bundle and no image: the root file system is this host's, \
-        read-only, under a layer in memory that takes all changes and vanishes at the end.",
+        read-only, under a layer in memory that takes all changes and vanishes at the end. \
+        For who is not root, a directory of / that has mounts inside takes no changes.",
     arguments: &[Argument {
         name: "COMMAND",
         help: "The command and its arguments; a shell when there is none.",
