@@ -2,11 +2,14 @@
 
 use crate::{freeze, tree};
 use alloc::vec::Vec;
+use core::ffi::CStr;
 use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role};
 use kickstage_sys::poll::poll;
 use kickstage_sys::{Errno, FdRef, process};
+
+const PROCESSES: &CStr = c"cgroup.procs";
 
 /// How often processes that fork while they are killed are looked for again.
 const ROUNDS: u32 = 100;
@@ -15,13 +18,13 @@ const ROUNDS: u32 = 100;
 pub fn processes(dirs: &[CgroupDir]) -> Result<Vec<i32>> {
     let Some(record) = best(dirs) else { return Ok(Vec::new()) };
     let Some(dir) = tree::open(record)? else { return Ok(Vec::new()) };
-    processes_in(dir.borrow()).during_on(Role::Cgroups, "list", &record.path)
+    listed_in(dir.borrow(), PROCESSES).during_on(Role::Cgroups, "list", &record.path)
 }
 
-/// Those of one cgroup and all inside.
-pub(crate) fn processes_in(dir: FdRef<'_>) -> kickstage_sys::Result<Vec<i32>> {
+/// Those of one cgroup and all inside; threads if the file is v1's `tasks`.
+pub(crate) fn listed_in(dir: FdRef<'_>, file: &CStr) -> kickstage_sys::Result<Vec<i32>> {
     let mut pids = Vec::new();
-    collect(dir, &mut pids)?;
+    collect(dir, file, &mut pids)?;
     pids.sort_unstable();
     pids.dedup();
     Ok(pids)
@@ -38,8 +41,8 @@ fn best(dirs: &[CgroupDir]) -> Option<&CgroupDir> {
     dirs.iter().min_by_key(rank)
 }
 
-fn collect(dir: FdRef<'_>, pids: &mut Vec<i32>) -> kickstage_sys::Result<()> {
-    let procs = match tree::read(dir, c"cgroup.procs") {
+fn collect(dir: FdRef<'_>, file: &CStr, pids: &mut Vec<i32>) -> kickstage_sys::Result<()> {
+    let procs = match tree::read(dir, file) {
         Ok(procs) => procs,
         // a threaded cgroup lists no processes; its domain does. One that is gone has none
         Err(Errno(libc::EOPNOTSUPP | libc::ENODEV | libc::ENOENT)) => return Ok(()),
@@ -48,7 +51,7 @@ fn collect(dir: FdRef<'_>, pids: &mut Vec<i32>) -> kickstage_sys::Result<()> {
     pids.extend(listed(&procs));
     for child in tree::children(dir)? {
         match tree::open_below(dir, &child) {
-            Ok(below) => collect(below.borrow(), pids)?,
+            Ok(below) => collect(below.borrow(), file, pids)?,
             Err(Errno(libc::ENOENT)) => {}
             Err(errno) => return Err(errno),
         }
@@ -74,12 +77,13 @@ pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
     }
     let mut was_frozen = false;
     for round in 0..ROUNDS {
-        let pids = processes_in(dir.borrow()).during_on(Role::Cgroups, "list", &record.path)?;
+        let pids =
+            listed_in(dir.borrow(), PROCESSES).during_on(Role::Cgroups, "list", &record.path)?;
         if pids.is_empty() {
             return Ok(());
         }
         // frozen, they can't fork away from us
-        was_frozen = was_frozen || freeze::freeze(dirs).is_ok();
+        was_frozen = was_frozen || freeze::stop(dirs).is_ok();
         for pid in pids {
             match process::kill(pid, libc::SIGKILL) {
                 Ok(()) | Err(Errno(libc::ESRCH)) => {}
@@ -121,7 +125,7 @@ mod tests {
         let dir = file::open_host(&text, libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
         std::fs::remove_dir(&path).unwrap();
         let mut pids = Vec::new();
-        assert_eq!(collect(dir.borrow(), &mut pids), Ok(()));
+        assert_eq!(collect(dir.borrow(), PROCESSES, &mut pids), Ok(()));
         assert_eq!(tree::children(dir.borrow()), Ok(Vec::new()));
     }
 

@@ -19,12 +19,6 @@ struct Freezer {
     thawed: &'static [u8],
 }
 
-impl Freezer {
-    fn is_v2(&self) -> bool {
-        self.file == c"cgroup.freeze"
-    }
-}
-
 fn freezer(dirs: &[CgroupDir]) -> Result<Freezer> {
     for record in dirs {
         let (file, frozen, thawed): (_, &[u8], &[u8]) =
@@ -42,44 +36,92 @@ fn freezer(dirs: &[CgroupDir]) -> Result<Freezer> {
         .remedy("mount the freezer hierarchy, or use cgroup v2"))
 }
 
-/// Stops all processes, and waits until they have stopped.
+/// How often a killed process is let go. One that remains is in a cgroup inside that is frozen by
+/// itself, where it stays as it is.
+const ATTEMPTS: i32 = 50;
+
+/// Stops all processes, and waits until they have stopped; those that have been killed in the
+/// meantime may die first.
 pub fn freeze(dirs: &[CgroupDir]) -> Result<()> {
     let freezer = freezer(dirs)?;
-    for round in 0..ROUNDS {
-        // again and again: a v1 freezer can be kept waiting by a process that is just forking
-        if round == 0 || !freezer.is_v2() {
-            tree::write(freezer.dir.borrow(), freezer.file, freezer.frozen)
-                .during(Role::Cgroups, "freeze")?;
+    for attempt in 1..=ATTEMPTS {
+        freezer.stop()?;
+        let held = freezer.holds_killed().inspect_err(|_| freezer.release());
+        if !held? || attempt == ATTEMPTS {
+            break;
         }
-        if state(&freezer)? {
-            if !holds_killed(&freezer)? {
-                return Ok(());
-            }
-            tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed)
-                .during(Role::Cgroups, "thaw")?;
-        }
-        poll(&mut [], (round / 10).min(10)).during(Role::Cgroups, "wait")?;
+        freezer.release();
+        poll(&mut [], attempt.min(10)).during(Role::Cgroups, "wait")?;
     }
-    let _ = tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed);
-    Err(Error::new(Role::Cgroups, "freeze").because("some processes can't be stopped"))
+    Ok(())
 }
 
-/// Whether a process that has been killed in the meantime could not die: on v1 a frozen one does
-/// not.
-fn holds_killed(freezer: &Freezer) -> Result<bool> {
-    if freezer.is_v2() {
-        return Ok(false);
+/// The same for who kills them: those that have been killed already may wait.
+pub(crate) fn stop(dirs: &[CgroupDir]) -> Result<()> {
+    freezer(dirs)?.stop()
+}
+
+impl Freezer {
+    fn is_v2(&self) -> bool {
+        self.file == c"cgroup.freeze"
     }
-    let pids = empty::processes_in(freezer.dir.borrow()).during(Role::Cgroups, "list")?;
-    for pid in pids {
-        match proc_stat::is_killed(pid) {
-            Ok(true) => return Ok(true),
-            // a confined monitor can't look: such a one then dies when it is resumed
-            Ok(false) | Err(Errno(libc::EACCES)) => {}
-            Err(errno) => return Err(errno).during_on(Role::Cgroups, "look at process", pid),
+
+    fn stop(&self) -> Result<()> {
+        let stopped = self.wait_until_stopped();
+        if !matches!(stopped, Ok(true)) {
+            self.release();
         }
+        if stopped? {
+            return Ok(());
+        }
+        Err(Error::new(Role::Cgroups, "freeze").because("some processes can't be stopped"))
     }
-    Ok(false)
+
+    fn wait_until_stopped(&self) -> Result<bool> {
+        for round in 0..ROUNDS {
+            // again and again: a v1 freezer can be kept waiting by a process that is just forking
+            if round == 0 || !self.is_v2() {
+                tree::write(self.dir.borrow(), self.file, self.frozen)
+                    .during(Role::Cgroups, "freeze")?;
+            }
+            if self.state()? {
+                return Ok(true);
+            }
+            poll(&mut [], (round / 10).min(10)).during(Role::Cgroups, "wait")?;
+        }
+        Ok(false)
+    }
+
+    fn state(&self) -> Result<bool> {
+        let file = if self.is_v2() { c"cgroup.events" } else { self.file };
+        let text = tree::read(self.dir.borrow(), file).during(Role::Cgroups, "read the state")?;
+        Ok(tells(&text))
+    }
+
+    /// Whether there is one that has been killed and can't die: on v1 nothing that is frozen does.
+    fn holds_killed(&self) -> Result<bool> {
+        if self.is_v2() {
+            return Ok(false);
+        }
+        let threads =
+            empty::listed_in(self.dir.borrow(), c"tasks").during(Role::Cgroups, "list")?;
+        for thread in threads {
+            match proc_stat::is_killed(thread) {
+                Ok(true) => return Ok(true),
+                // a confined monitor can't look: what it holds dies when it is resumed
+                Ok(false) | Err(Errno(libc::EACCES | libc::EPERM)) => {}
+                Err(errno) => {
+                    return Err(errno).during_on(Role::Cgroups, "look at thread", thread);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// As it was. Whatever fails there, the first failure is what counts.
+    fn release(&self) {
+        let _ = tree::write(self.dir.borrow(), self.file, self.thawed);
+    }
 }
 
 /// Lets them go on.
@@ -109,10 +151,4 @@ pub fn is_frozen(file: &Text) -> Result<bool> {
 
 fn tells(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| matches!(line, b"frozen 1" | b"FROZEN"))
-}
-
-fn state(freezer: &Freezer) -> Result<bool> {
-    let file = if freezer.is_v2() { c"cgroup.events" } else { freezer.file };
-    let text = tree::read(freezer.dir.borrow(), file).during(Role::Cgroups, "read the state")?;
-    Ok(tells(&text))
 }

@@ -6,9 +6,11 @@ use kickstage_cgroups::{
 };
 use kickstage_config::Text;
 use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
+use kickstage_config::record::CgroupDir;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 fn text(text: &str) -> Text {
     Text::new(text).unwrap()
@@ -91,6 +93,68 @@ fn processes_are_found_frozen_and_killed_in_cgroups_below_too() {
     });
     remove(&dirs).unwrap();
     assert!(!path.exists());
+}
+
+/// A cgroup that can be frozen, with two processes, one of them in a cgroup inside.
+fn sleepers_in_freezer(test: &str) -> (Vec<CgroupDir>, PathBuf, [Child; 2]) {
+    let (mut plan, _) = plan(test);
+    let group = &mut plan.groups[0];
+    if group.version == Version::V1 {
+        group.controllers = "freezer".into();
+        group.mount = text("/sys/fs/cgroup/freezer");
+    }
+    group.settings.clear();
+    let path = PathBuf::from(format!("{}{}", group.mount, group.path));
+    let dirs = prepare(&plan).unwrap().create().unwrap().dirs();
+    fs::create_dir(path.join("below")).unwrap();
+    let children = [sleeper_in(&path), sleeper_in(&path.join("below"))];
+    (dirs, path, children)
+}
+
+fn freeze_by_hand(path: &Path, frozen: bool) {
+    let v1 = path.join("freezer.state");
+    let (file, words) = if v1.exists() {
+        (v1, ["THAWED", "FROZEN"])
+    } else {
+        (path.join("cgroup.freeze"), ["0", "1"])
+    };
+    fs::write(file, words[usize::from(frozen)]).unwrap();
+}
+
+/// On v1 it would stay until somebody thaws it.
+#[test]
+fn what_is_killed_while_it_is_being_frozen_dies() {
+    let (dirs, path, mut children) = sleepers_in_freezer("dying");
+    freeze_by_hand(&path, true);
+    children[1].kill().unwrap();
+    freeze(&dirs).unwrap();
+    let soon = Instant::now() + Duration::from_secs(20);
+    while children[1].try_wait().unwrap().is_none() {
+        assert!(Instant::now() < soon, "it does not die");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(children[0].try_wait().unwrap().is_none());
+    assert!(is_frozen(&freezer_file(&dirs).unwrap()).unwrap());
+    thaw(&dirs).unwrap();
+    children[0].kill().unwrap();
+    children[0].wait().unwrap();
+    remove(&dirs).unwrap();
+}
+
+#[test]
+fn what_is_frozen_inside_by_others_keeps_nobody_from_freezing() {
+    let (dirs, path, mut children) = sleepers_in_freezer("inside");
+    freeze_by_hand(&path.join("below"), true);
+    children[1].kill().unwrap();
+    freeze(&dirs).unwrap();
+    assert!(is_frozen(&freezer_file(&dirs).unwrap()).unwrap());
+    thaw(&dirs).unwrap();
+    freeze_by_hand(&path.join("below"), false);
+    children[0].kill().unwrap();
+    for child in &mut children {
+        child.wait().unwrap();
+    }
+    remove(&dirs).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use kickstage_clients::podman::Podman;
 use kickstage_tests::Ended;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::wasm::BOX;
+use kickstage_tests::world::wait_until;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -72,6 +73,8 @@ fn it_ends_at_once_when_it_is_told_to() {
     let name = unique_id();
     let flags = ["--detach", "--rm=false", "--name", &name];
     run(&podman, &flags, &["/box.wasm", "pause"]).ok();
+    let said = || podman.call(&["logs", &name]).stdout;
+    wait_until("it can be told", || said() == "waiting\n");
     podman.call(&["stop", "--time", "60", &name]).ok();
     // by the first signal: of the second it would be 137
     let code = podman.call(&["inspect", "--format", "{{.State.ExitCode}}", &name]).ok().stdout;

@@ -32,9 +32,11 @@ pub unsafe extern "C" fn ks_stage1(config: *mut starterConfig) -> c_int {
         let (c, mut common) = unsafe { engine_config::read(config) }?;
         let starter = engine::prepare_config(&mut common, c.starter.isSuid != 0)?;
         if common.engine_config.exec {
-            let dirs = engine::cgroups(&engine::decide(&common)?);
-            // the starter: what it forks from now on is born there
-            kickstage_cgroups::move_into(&dirs, process::parent_pid())?;
+            let assembly = engine::decide(&common)?;
+            // the starter: what it forks from now on is born there, and has its score
+            let parent = process::parent_pid();
+            kickstage_cgroups::move_into(&engine::cgroups(&assembly), parent)?;
+            kickstage_master::set_oom_score(assembly.plan.oom_score_adj, parent)?;
         }
         // SAFETY: as above.
         unsafe { engine_config::write(config, &starter, &common) }?;
@@ -111,7 +113,6 @@ pub unsafe extern "C" fn ks_stage2(config: *mut starterConfig, master_socket: c_
         let place = Place {
             streams,
             master: (!exec && master_socket >= 0).then(|| inherit(master_socket)).transpose()?,
-            oom_score_adj: if exec { engine::oom_score_adj(&common)? } else { None },
             new_cgroup_namespace: !exec && new_cgroup_namespace(&common),
             run_hooks: &mut run_hooks,
             tell: &mut |error| guard::tell(&error.to_string()),

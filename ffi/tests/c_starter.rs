@@ -16,7 +16,8 @@ use std::process::Command;
 #[test]
 fn a_container_lives_from_create_to_its_end() {
     let engine = Engine::new(&["sh", "-c", "echo out; echo err >&2; cat; exit 7"])
-        .with("/process/oomScoreAdj", json!(321));
+        .with("/process/oomScoreAdj", json!(321))
+        .with("/process/user", json!({"uid": 1000, "gid": 1000}));
     assert_eq!(engine.create().code, 0);
     assert_eq!(engine.state()["status"], "created");
     let again = engine.create();

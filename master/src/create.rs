@@ -143,7 +143,7 @@ pub(crate) fn make(
     existing.record(plan, cgroups.dirs())?;
     settle(plan, &mut cgroups, pid, existing)?;
     let state = plan.state(Status::Creating, pid);
-    score(plan.oom_score_adj, pid)?;
+    set_oom_score(plan.oom_score_adj, pid)?;
     host_work::do_for(&plan.host, pid)?;
     ours.send(&Message::Placed { pid }).map_err(|error| blame(&ours, error))?;
     // systemd takes the cgroup of one who has failed away
@@ -252,8 +252,9 @@ pub(crate) fn receive_terminal(relay: &Fd) -> Result<Fd> {
     })
 }
 
-/// From outside: the container process may have no right to lower it any more.
-pub(crate) fn score(wanted: Option<i32>, pid: i32) -> Result<()> {
+/// Sets a process's score for the out-of-memory killer, from outside: the container process may
+/// have no right to lower it any more.
+pub fn set_oom_score(wanted: Option<i32>, pid: i32) -> Result<()> {
     let Some(score) = wanted else { return Ok(()) };
     let path = Text::new(format!("/proc/{pid}/oom_score_adj"))
         .expect("a number and a literal have no NUL");

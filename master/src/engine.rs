@@ -4,7 +4,7 @@
 //! this order: cgroups and state here, everything inside the namespaces by the rpc server. Runs
 //! with the starter's privileges in the host's namespaces.
 
-use crate::create::{score, write_pid_file};
+use crate::create::{set_oom_score, write_pid_file};
 use crate::instance::{self, Instance};
 use crate::monitor::{AtRest, Keeper, Life, Progress, Streams, tell};
 use alloc::format;
@@ -141,7 +141,7 @@ fn create(assembly: &Assembly, tree: &Tree, remote: &impl Remote, made: &mut Mad
         kickstage_cgroups::move_into(&made.cgroups, child)?;
     }
     cgroups.attach_devices()?;
-    score(plan.oom_score_adj, tree.pid)?;
+    set_oom_score(plan.oom_score_adj, tree.pid)?;
     for limit in &assembly.process.rlimits {
         process::set_limit_of(tree.pid, limit.resource, limit.soft, limit.hard)
             .map_err(|errno| limit.refused(errno))?;

@@ -1,8 +1,8 @@
 //! A further process in a running container.
 
 use crate::create::{
-    Console, blame, close_the_rest, console_ends, listening, pass_pidfd, receive_terminal, score,
-    write_pid_file,
+    Console, blame, close_the_rest, console_ends, listening, pass_pidfd, receive_terminal,
+    set_oom_score, write_pid_file,
 };
 use crate::foreground;
 use crate::host_work::listener::{self, Agent};
@@ -85,7 +85,7 @@ fn begin(
         listener::pass(&agent, ours, (&child.pidfd, child.pid), number)?;
     }
     if exec.waits() {
-        score(exec.oom_score_adj, child.pid)?;
+        set_oom_score(exec.oom_score_adj, child.pid)?;
         ours.send(&Message::Start).map_err(|error| blame(ours, error))?;
     }
     match ours.receive()? {

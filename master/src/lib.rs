@@ -46,7 +46,7 @@ mod update;
 #[cfg(feature = "json")]
 mod wait;
 
-pub use create::{Console, run};
+pub use create::{Console, run, set_oom_score};
 pub use exec::exec;
 pub use host_work::mapped_tree;
 pub use live_mounts::change_mounts;

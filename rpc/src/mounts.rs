@@ -110,7 +110,9 @@ const SAME: [(u64, u64); 8] = [
 
 /// Attached it may be anywhere.
 fn over_itself(wanted: &Mount, target: &InRoot) -> kickstage_sys::Result<()> {
-    let (mut left, mut attributes) = (wanted.flags & !libc::MS_RELATIME, 0);
+    // the first is what there is without a word, the others mean nothing to the kernel here
+    const NOTHING: u64 = libc::MS_RELATIME | libc::MS_SILENT | libc::MS_MANDLOCK;
+    let (mut left, mut attributes) = (wanted.flags & !NOTHING, 0);
     for (flag, attribute) in SAME {
         if left & flag != 0 {
             attributes |= attribute;
@@ -145,6 +147,9 @@ fn refused(wanted: &Mount, errno: Errno) -> Error {
         ),
         (libc::EPERM, b"sysfs") => error.remedy(
             "the user namespace does not own the network namespace; create one or bind-mount /sys",
+        ),
+        (libc::EBUSY, _) => error.remedy(
+            "it lies there already: no options but those of the mount itself (ro, nosuid…) can be given",
         ),
         (libc::ENODEV, _) => error.remedy("the kernel has no such file system; load its module"),
         (libc::EINVAL, _) => error.remedy("the kernel log (dmesg) tells which option it refused"),

@@ -222,11 +222,6 @@ pub fn process(common: &Common) -> Result<ProcessSpec> {
     process::decide(&spec, around, &Judge::strict())
 }
 
-/// Its score for the out-of-memory killer, which for the first process the master sets.
-pub fn oom_score_adj(common: &Common) -> Result<Option<i32>> {
-    process::oom_score_adj(&spec(common)?)
-}
-
 /// Where the container's cgroups are: for a further process.
 pub fn cgroups(assembly: &Assembly) -> Vec<CgroupDir> {
     assembly.plan.cgroup.groups.iter().map(|group| CgroupDir::of(group, 0)).collect()

@@ -36,8 +36,6 @@ pub struct Place<'a> {
     pub streams: Streams,
     /// The master, unless there is none (a further process of a container).
     pub master: Option<Fd>,
-    /// The score of a further process for the out-of-memory killer.
-    pub oom_score_adj: Option<i32>,
     /// Whether the container gets a cgroup namespace of its own.
     pub new_cgroup_namespace: bool,
     /// Runs the startContainer hooks.
@@ -70,7 +68,6 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Res
         limits::apply_without_limits(spec)?;
     } else {
         // a further process: nobody sets them from outside
-        limits::set_oom_score(place.oom_score_adj)?;
         limits::apply(spec)?;
         limits::set_affinity(spec)?;
     }

@@ -7,7 +7,8 @@ use kickstage_sys::file::{self, Resolve, magic};
 use kickstage_sys::{Errno, Fd, FdRef};
 
 /// The kernel's files for them, opened while the host's procfs is in place: the container's may
-/// be a fake (CVE-2019-16884).
+/// be a fake (CVE-2019-16884). A starter's process has only that: then nothing may be mounted in
+/// it on the way.
 pub(crate) struct Labels {
     apparmor: Option<Fd>,
     selinux: Option<Fd>,
@@ -33,6 +34,7 @@ impl Labels {
         let apparmor = spec.apparmor_profile.as_ref().map(|_| apparmor_file(proc)).transpose()?;
         let of_selinux = |wanted: bool, name| {
             let opened = wanted.then(|| open_attribute(proc, name)).transpose();
+            let opened = opened.during(Role::Stage2, "open the label file of SELinux");
             opened.map_err(|error| error.at("/process/selinuxLabel"))
         };
         let labelled = spec.selinux_label.is_some();
@@ -83,23 +85,18 @@ impl Labels {
 
 /// Kernels with several security modules have a directory for AppArmor (Linux 5.8).
 fn apparmor_file(proc: FdRef<'_>) -> Result<Fd> {
-    open_attribute(proc, c"thread-self/attr/apparmor/exec")
-        .or_else(|_| open_attribute(proc, c"thread-self/attr/exec"))
-        .map_err(|error| {
-            error.at("/process/apparmorProfile").remedy("does this kernel have AppArmor enabled?")
-        })
+    let of_all = || open_attribute(proc, c"thread-self/attr/exec");
+    let opened =
+        open_attribute(proc, c"thread-self/attr/apparmor/exec").or_else(|errno| match errno.0 {
+            libc::ENOENT => of_all(),
+            _ => Err(errno),
+        });
+    opened.during(Role::Stage2, "open the label file of AppArmor").map_err(|error| {
+        error.at("/process/apparmorProfile").remedy("does this kernel have AppArmor enabled?")
+    })
 }
 
-fn open_attribute(proc: FdRef<'_>, path: &core::ffi::CStr) -> Result<Fd> {
-    open_own(proc, path).during_on(
-        Role::Stage2,
-        "open",
-        path.to_str().unwrap_or("the attribute file"),
-    )
-}
-
-/// A file of this process in what has to be a procfs.
-pub(crate) fn open_own(proc: FdRef<'_>, path: &core::ffi::CStr) -> kickstage_sys::Result<Fd> {
+fn open_attribute(proc: FdRef<'_>, path: &core::ffi::CStr) -> kickstage_sys::Result<Fd> {
     let file = file::open(proc, path, libc::O_WRONLY, 0, Resolve::OneMount)?;
     if file::filesystem(file.borrow())? != magic::PROC {
         return Err(Errno(libc::EXDEV));

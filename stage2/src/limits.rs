@@ -1,10 +1,8 @@
 //! What limits the process, beside its privileges.
 
-use crate::labels::open_own;
-use alloc::string::ToString;
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::{file, process, sched};
+use kickstage_sys::{process, sched};
 
 /// Before the user changes: raising a limit needs CAP_SYS_RESOURCE.
 pub(crate) fn apply(spec: &ProcessSpec) -> Result<()> {
@@ -58,28 +56,6 @@ pub(crate) fn set_affinity(spec: &ProcessSpec) -> Result<()> {
     sched::set_affinity(&spec.affinity)
         .during(Role::Stage2, "set the CPUs")
         .map_err(|error| error.at("/process/execCPUAffinity/final"))
-}
-
-/// The score for the out-of-memory killer of a further process, by the container's procfs.
-pub(crate) fn set_oom_score(wanted: Option<i32>) -> Result<()> {
-    let Some(score) = wanted else { return Ok(()) };
-    let write = || {
-        let proc = file::open_host(c"/proc", libc::O_PATH | libc::O_DIRECTORY)?;
-        let file = open_own(proc.borrow(), c"self/oom_score_adj")?;
-        file::write_all(file.borrow(), score.to_string().as_bytes())
-    };
-    write().map_err(|errno| {
-        let error = Error::new(Role::Stage2, "set the OOM score to")
-            .on(score)
-            .errno(errno)
-            .at("/process/oomScoreAdj");
-        match errno.0 {
-            libc::EACCES => {
-                error.remedy("lowering it needs CAP_SYS_RESOURCE, which a starter has given up")
-            }
-            _ => error,
-        }
-    })
 }
 
 /// A v1 cgroup has no time for real-time policies unless it is given some.

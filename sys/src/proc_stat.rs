@@ -8,15 +8,19 @@ pub(crate) fn start_time(pid: Pid) -> Result<u64> {
     field(pid, 22)
 }
 
-/// Whether a process is about to die of a signal that it has not noticed yet. One that is gone is
-/// not.
-pub fn is_killed(pid: Pid) -> Result<bool> {
-    // signals that wait for this thread: the kernel puts SIGKILL there, whichever is the fatal one
-    match field(pid, 31) {
-        Ok(pending) => Ok(pending & (1 << (libc::SIGKILL - 1)) != 0),
+/// Whether a thread is about to die of SIGKILL, or of what ends its whole process, and has not
+/// noticed yet. One that is gone is not.
+pub fn is_killed(thread: Pid) -> Result<bool> {
+    // signals that wait for this thread alone: all of a dying process have SIGKILL there
+    match field(thread, 31) {
+        Ok(pending) => Ok(has_kill(pending)),
         Err(Errno(libc::ENOENT | libc::ESRCH)) => Ok(false),
         Err(errno) => Err(errno),
     }
+}
+
+const fn has_kill(pending: u64) -> bool {
+    pending & (1 << (libc::SIGKILL - 1)) != 0
 }
 
 fn field(pid: Pid, number: usize) -> Result<u64> {
@@ -43,6 +47,13 @@ mod tests {
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = b"7 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
         assert_eq!(parse(stat, 22), Some(4242));
+    }
+
+    #[test]
+    fn sigkill_is_found_among_the_signals_that_wait() {
+        let stat = b"7 (a) D 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 768 0";
+        assert_eq!(parse(stat, 31).map(has_kill), Some(true));
+        assert!(!has_kill(512));
     }
 
     #[test]

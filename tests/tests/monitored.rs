@@ -232,7 +232,10 @@ fn a_full_disk_stops_the_log_and_not_the_container() {
     assert!(failure["reason"].as_str().unwrap().contains("No space"), "{failure}");
     // it tries each time anew, and takes back what goes in by half
     let whole = |line: &String| line.contains(" stdout F 0123") && line.matches(" F ").count() == 1;
-    wait_until("what is there are whole records", || lines(&log).iter().all(whole));
+    wait_until("what is there are whole records", || {
+        let lines = lines(&log);
+        !lines.is_empty() && lines.iter().all(whole)
+    });
     let resize = Command::new("mount").args(["-o", "remount,size=1m"]).arg(disk.path()).status();
     assert!(resize.unwrap().success());
     send(&it, b"x\n");

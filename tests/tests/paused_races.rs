@@ -4,11 +4,21 @@ use kickstage_tests::running::Running;
 use kickstage_tests::world::{assert_nothing_left, wait_until};
 use kickstage_tests::{Bundle, Runtime};
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 const ROUNDS: u32 = 20;
+
+/// Set when it goes out of scope, also by a panic.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// The processes of a container, with the time that each has used.
 fn used(running: &Running) -> BTreeMap<i64, String> {
@@ -16,7 +26,7 @@ fn used(running: &Running) -> BTreeMap<i64, String> {
     let pids = listed.as_array().unwrap().iter().map(|pid| pid.as_i64().unwrap());
     pids.filter_map(|pid| {
         // gone, if it was not stopped
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<&str> = stat.rsplit(") ").next()?.split(' ').collect();
         Some((pid, fields[11..15].join(" ")))
     })
@@ -27,6 +37,7 @@ fn used(running: &Running) -> BTreeMap<i64, String> {
 fn a_storm_of_forks_stops_as_a_whole_and_goes_on() {
     let script = "for i in 1 2 3 4; do (while :; do sleep 0 & wait; done) & done; wait";
     let running = Running::new(Runtime::kickstage(), Bundle::script(script));
+    wait_until("all of them run", || used(&running).len() >= 5);
     for _ in 0..ROUNDS {
         running.runtime.call(&["pause", &running.id]).ok();
         let before = used(&running);
@@ -45,10 +56,12 @@ fn one_that_ends_in_the_meantime_is_paused_or_gone() {
         let bundle = Bundle::script(&format!("sleep 0.0{round:02}"));
         let id = runtime.start(&bundle);
         let paused = runtime.call(&["pause", &id]);
-        if paused.code == 0 && runtime.state(&id)["status"] == "paused" {
-            runtime.call(&["resume", &id]).ok();
-        } else if paused.code != 0 {
+        let status = runtime.state(&id)["status"].clone();
+        if paused.code != 0 {
             assert!(paused.stderr.contains("container not running"), "{paused:?}");
+        } else if status != "stopped" {
+            assert_eq!(status, "paused");
+            runtime.call(&["resume", &id]).ok();
         }
         wait_until("it has ended", || runtime.state(&id)["status"] == "stopped");
         runtime.call(&["delete", &id]).ok();
@@ -72,15 +85,16 @@ fn whoever_comes_is_let_in_refused_or_waits_for_the_resume() {
             came
         };
         let visitors = [scope.spawn(visitor), scope.spawn(visitor)];
+        let end = Over(&over);
         for _ in 0..ROUNDS {
             running.runtime.call(&["pause", &running.id]).ok();
             running.runtime.call(&["resume", &running.id]).ok();
         }
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         visitors.map(|visitor| visitor.join().unwrap())
     });
     assert!(came.iter().sum::<u32>() > 0, "{came:?}");
-    assert_eq!(used(&running).len(), 1);
+    wait_until("nobody is left", || used(&running).len() == 1);
 }
 
 #[test]

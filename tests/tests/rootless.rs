@@ -47,20 +47,47 @@ fn of_root(args: &[&str]) -> Bundle {
     owned(Bundle::new(args).with("/linux/resources", json!({})))
 }
 
+/// A directory that is the user's own, where `try` shows it.
+fn own_directory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::create_dir(dir.path().join("there")).unwrap();
+    fs::write(dir.path().join("there/file"), "old").unwrap();
+    for path in ["", "there", "there/file"] {
+        chown(dir.path().join(path), Some(USER), Some(USER)).unwrap();
+    }
+    dir
+}
+
+fn try_it(runtime: &Runtime, script: &str) -> String {
+    runtime.call(&["try", "--", "/bin/sh", "-c", script]).ok().stdout
+}
+
 #[test]
 fn try_needs_no_root_and_changes_nothing() {
-    let mark = unique_id();
+    let own = own_directory();
+    let dir = own.path().display();
     let script = format!(
-        "id -u; hostname; echo new > /{mark} && echo new > /etc/{mark} && cat /{mark} /etc/{mark}; \
-         readlink -e /proc/self/exe; ls -A /run /tmp"
+        "id -u; hostname; echo new > /mark; cat /mark; echo new > {dir}/file; cat {dir}/file; \
+         rm -r {dir}/there && mkdir {dir}/there && ls -A {dir}/there /run /tmp"
     );
-    let ended = runtime().call(&["try", "--", "/bin/bash", "-c", &script]).ok();
-    let program = fs::canonicalize("/bin/readlink").unwrap();
-    let wanted = format!("0\nkickstage\nnew\nnew\n{}\n/run:\n\n/tmp:\n", program.display());
-    assert_eq!(ended.stdout, wanted);
-    for path in [format!("/{mark}"), format!("/etc/{mark}")] {
-        assert!(!Path::new(&path).exists(), "{path}");
-    }
+    let wanted = format!("0\nkickstage\nnew\nnew\n/run:\n\n/tmp:\n\n{dir}/there:\n");
+    assert_eq!(try_it(&runtime(), &script), wanted);
+    assert_eq!(fs::read(own.path().join("there/file")).unwrap(), b"old");
+    assert!(!own.path().join("file").exists());
+}
+
+#[test]
+fn try_shows_a_directory_with_mounts_inside_and_lets_nobody_change_it() {
+    let own = own_directory();
+    let dir = own.path().display();
+    let runtime = Runtime::kickstage()
+        .after(&format!("mount -t tmpfs -o mode=0777 tmpfs {dir}/there"))
+        .as_user(USER);
+    let script =
+        format!("exec 2>&1; for d in {dir} {dir}/there; do (echo new > $d/new); done; ls -A {dir}");
+    let said = try_it(&runtime, &script);
+    assert_eq!(said.matches("Read-only file system").count(), 2, "{said}");
+    assert!(said.ends_with("\nthere\n"), "{said}");
 }
 
 #[test]
