@@ -47,9 +47,10 @@ fn of_root(args: &[&str]) -> Bundle {
     owned(Bundle::new(args).with("/linux/resources", json!({})))
 }
 
-/// A directory that is the user's own, where `try` shows it.
+/// A directory that is the user's own, below one that has a layer of its own in `try`: what is in
+/// between could not be changed, since its owner has no id in the container.
 fn own_directory() -> tempfile::TempDir {
-    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let dir = tempfile::tempdir_in("/srv").unwrap();
     fs::create_dir(dir.path().join("there")).unwrap();
     fs::write(dir.path().join("there/file"), "old").unwrap();
     for path in ["", "there", "there/file"] {
@@ -68,9 +69,9 @@ fn try_needs_no_root_and_changes_nothing() {
     let dir = own.path().display();
     let script = format!(
         "id -u; hostname; echo new > /mark; cat /mark; echo new > {dir}/file; cat {dir}/file; \
-         rm -r {dir}/there && mkdir {dir}/there && ls -A {dir}/there /run /tmp"
+         rm -r {dir}/there && mkdir {dir}/there && ls -A /run /tmp {dir}/there"
     );
-    let wanted = format!("0\nkickstage\nnew\nnew\n/run:\n\n/tmp:\n\n{dir}/there:\n");
+    let wanted = format!("0\nkickstage\nnew\nnew\n/run:\n\n{dir}/there:\n\n/tmp:\n");
     assert_eq!(try_it(&runtime(), &script), wanted);
     assert_eq!(fs::read(own.path().join("there/file")).unwrap(), b"old");
     assert!(!own.path().join("file").exists());

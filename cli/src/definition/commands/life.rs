@@ -86,8 +86,8 @@ pub(super) const TRY: Command = Command {
     summary: "run a command in a throw-away container made of this host",
     description: "Needs no bundle and no image: the root file system is this host's, \
         read-only, under a layer in memory that takes all changes and vanishes at the end. \
-        For who is not root each directory of / has a layer of its own; what can have none, \
-        because it has mounts inside, takes no changes.",
+        For who is not root each directory of / has a layer of its own; what belongs to users \
+        whose ids he has not, and directories of / with mounts inside, can't be changed.",
     arguments: &[Argument {
         name: "COMMAND",
         help: "The command and its arguments; a shell when there is none.",
