@@ -90,6 +90,7 @@ pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
                 Err(errno) => return Err(errno).during_on(Role::Cgroups, "kill process", pid),
             }
         }
+        freeze::thaw_inside(dirs)?;
         if was_frozen {
             match freeze::thaw(dirs) {
                 // they are gone, and with them, by systemd, their cgroup

@@ -6,7 +6,7 @@ use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::poll::poll;
-use kickstage_sys::{Errno, Fd, file, proc_stat};
+use kickstage_sys::{Errno, Fd, FdRef, file, proc_stat};
 
 /// How often the state is looked at, at growing intervals of up to 10 ms: about 5 s.
 const ROUNDS: i32 = 500;
@@ -128,6 +128,33 @@ impl Freezer {
 pub fn thaw(dirs: &[CgroupDir]) -> Result<()> {
     let freezer = freezer(dirs)?;
     tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed).during(Role::Cgroups, "thaw")
+}
+
+/// Lets all in cgroups inside go on, where others have frozen them: who kills them wants that on
+/// v1, where nothing that is frozen dies.
+pub fn thaw_inside(dirs: &[CgroupDir]) -> Result<()> {
+    for record in dirs.iter().filter(|dir| dir.controllers == "freezer") {
+        if let Some(dir) = tree::open(record)? {
+            thaw_below(dir.borrow()).during_on(Role::Cgroups, "thaw what is in", &record.path)?;
+        }
+    }
+    Ok(())
+}
+
+fn thaw_below(dir: FdRef<'_>) -> kickstage_sys::Result<()> {
+    for child in tree::children(dir)? {
+        let thaw = || {
+            let below = tree::open_below(dir, &child)?;
+            tree::write(below.borrow(), c"freezer.state", b"THAWED")?;
+            thaw_below(below.borrow())
+        };
+        match thaw() {
+            // it has just gone
+            Ok(()) | Err(Errno(libc::ENOENT | libc::ENODEV)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// The file that tells whether all processes are stopped.

@@ -107,6 +107,7 @@ fn end(process: &Fd, record: &Record) -> Result<()> {
 
 /// On v1 a frozen process does not even die.
 pub(crate) fn wake(record: &Record) -> Result<()> {
+    kickstage_cgroups::thaw_inside(&record.cgroups)?;
     match kickstage_cgroups::freezer_file(&record.cgroups) {
         Some(file) if kickstage_cgroups::is_frozen(&file)? => {
             match kickstage_cgroups::thaw(&record.cgroups) {

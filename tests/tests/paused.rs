@@ -77,3 +77,23 @@ fn a_created_container_can_be_paused_and_started_later() {
     assert_eq!(runtime.state(&id)["status"], "running");
     runtime.call(&["delete", "--force", &id]).ok();
 }
+
+#[test]
+fn one_that_has_been_frozen_in_a_cgroup_inside_is_deleted_too() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    let id = runtime.start(&bundle);
+    let pid = runtime.state(&id)["pid"].to_string();
+    let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let path = |hierarchy: &str| own.lines().find_map(|line| line.split_once(hierarchy));
+    let (own, state) = match path(":freezer:") {
+        Some((_, path)) => (format!("/sys/fs/cgroup/freezer{path}"), ["freezer.state", "FROZEN"]),
+        None => (format!("/sys/fs/cgroup{}", path("0::").unwrap().1), ["cgroup.freeze", "1"]),
+    };
+    let inside = std::path::Path::new(&own).join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::write(inside.join("cgroup.procs"), &pid).unwrap();
+    std::fs::write(inside.join(state[0]), state[1]).unwrap();
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
