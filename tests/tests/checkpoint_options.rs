@@ -1,11 +1,11 @@
 //! What CRIU saves and restores only if it is asked to, and where its processes come to be. Runs
 //! where CRIU does: in the guest of `make test-vm`.
 
-use kickstage_tests::Runtime;
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::running::Running;
 use kickstage_tests::saved::{Counter, criu_works, dump, is_refused, restore, scripted, start};
 use kickstage_tests::world::{assert_nothing_left, cgroup_value, wait_until};
+use kickstage_tests::{Bundle, Runtime};
 use serde_json::json;
 use std::fs;
 use std::io::Read;
@@ -217,7 +217,9 @@ fn namespaces_of_others_are_joined_again() {
     if !criu_works() {
         return;
     }
-    let holder = Running::sleeping();
+    // as the first process it has to reap what a checkpoint kills, or the numbers stay taken
+    let reaper = Bundle::script("while :; do sleep 0.1; done");
+    let holder = Running::new(Runtime::kickstage(), reaper);
     let mut counter = Counter::new();
     let kinds = [("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"), ("network", "net")];
     for (kind, name) in kinds {

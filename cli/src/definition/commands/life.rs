@@ -87,7 +87,8 @@ pub(super) const TRY: Command = Command {
     description: "Needs no bundle and no image: the root file system is this host's, \
         read-only, under a layer in memory that takes all changes and vanishes at the end. \
         For who is not root each directory of / has a layer of its own; what belongs to users \
-        whose ids he has not, and directories of / with mounts inside, can't be changed.",
+        whose ids he has not, and directories of / with mounts inside, can't be changed; before \
+        Linux 6.6 no directory of the host's can be removed.",
     arguments: &[Argument {
         name: "COMMAND",
         help: "The command and its arguments; a shell when there is none.",
