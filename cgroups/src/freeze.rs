@@ -95,7 +95,7 @@ impl Freezer {
     fn state(&self) -> Result<bool> {
         let file = if self.is_v2() { c"cgroup.events" } else { self.file };
         let text = tree::read(self.dir.borrow(), file).during(Role::Cgroups, "read the state")?;
-        Ok(tells(&text))
+        Ok(tells(&text) && !text.starts_with(b"FREEZING"))
     }
 
     /// Whether there is one that has been killed and can't die: on v1 nothing that is frozen does.
@@ -176,6 +176,17 @@ pub fn is_frozen(file: &Text) -> Result<bool> {
     }
 }
 
+/// v1 says FREEZING again when a process comes into what is frozen.
 fn tells(text: &[u8]) -> bool {
-    text.split(|byte| *byte == b'\n').any(|line| matches!(line, b"frozen 1" | b"FROZEN"))
+    let says = |line: &[u8]| matches!(line, b"frozen 1" | b"FROZEN" | b"FREEZING");
+    text.split(|byte| *byte == b'\n').any(says)
+}
+
+/// Whether somebody has asked for it, although not all may have stopped: a process may just come
+/// in.
+pub fn is_asked_to_freeze(dirs: &[CgroupDir]) -> Result<bool> {
+    let freezer = freezer(dirs)?;
+    let text = tree::read(freezer.dir.borrow(), freezer.file);
+    let text = text.during(Role::Cgroups, "read what is asked of the freezer")?;
+    Ok(!text.starts_with(freezer.thawed))
 }

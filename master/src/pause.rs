@@ -1,6 +1,7 @@
 //! Stopping a container's processes where they are, and letting them go on.
 
 use crate::container::Container;
+use kickstage_cgroups::is_asked_to_freeze;
 use kickstage_config::record::Record;
 use kickstage_config::state::Status;
 use kickstage_config::{Error, Result, Role, Text};
@@ -18,6 +19,12 @@ impl Container {
     pub fn resume(&self) -> Result<()> {
         match self.status()? {
             Status::Paused => self.thaw(),
+            // a process that has just come in is still on its way to a stop
+            Status::Running | Status::Created
+                if matches!(is_asked_to_freeze(&self.record()?.cgroups), Ok(true)) =>
+            {
+                self.thaw()
+            }
             status => Err(refused("resume", "container not paused", status)),
         }
     }
