@@ -42,21 +42,17 @@ fn best(dirs: &[CgroupDir]) -> Option<&CgroupDir> {
 }
 
 fn collect(dir: FdRef<'_>, file: &CStr, pids: &mut Vec<i32>) -> kickstage_sys::Result<()> {
-    let procs = match tree::read(dir, file) {
-        Ok(procs) => procs,
-        // a threaded cgroup lists no processes; its domain does. One that is gone has none
-        Err(Errno(libc::EOPNOTSUPP | libc::ENODEV | libc::ENOENT)) => return Ok(()),
-        Err(errno) => return Err(errno),
-    };
-    pids.extend(listed(&procs));
-    for child in tree::children(dir)? {
-        match tree::open_below(dir, &child) {
-            Ok(below) => collect(below.borrow(), file, pids)?,
-            Err(Errno(libc::ENOENT)) => {}
-            Err(errno) => return Err(errno),
+    let mut list = |dir: FdRef<'_>| match tree::read(dir, file) {
+        Ok(procs) => {
+            pids.extend(listed(&procs));
+            Ok(())
         }
-    }
-    Ok(())
+        // a threaded cgroup lists no processes; its domain does. One that is gone has none
+        Err(Errno(libc::EOPNOTSUPP | libc::ENODEV | libc::ENOENT)) => Ok(()),
+        Err(errno) => Err(errno),
+    };
+    list(dir)?;
+    tree::each_below(dir, &mut list)
 }
 
 /// The pids of a cgroup.procs. Those of processes that our pid namespace does not have are told as

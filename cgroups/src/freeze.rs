@@ -6,7 +6,7 @@ use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::poll::poll;
-use kickstage_sys::{Errno, Fd, FdRef, file, proc_stat};
+use kickstage_sys::{Errno, Fd, file, proc_stat};
 
 /// How often the state is looked at, at growing intervals of up to 10 ms: about 5 s.
 const ROUNDS: i32 = 500;
@@ -44,14 +44,15 @@ const ATTEMPTS: i32 = 50;
 /// meantime may die first.
 pub fn freeze(dirs: &[CgroupDir]) -> Result<()> {
     let freezer = freezer(dirs)?;
-    for attempt in 1..=ATTEMPTS {
-        freezer.stop()?;
-        let held = freezer.holds_killed().inspect_err(|_| freezer.release());
-        if !held? || attempt == ATTEMPTS {
+    freezer.stop()?;
+    for attempt in 1..ATTEMPTS {
+        // whatever fails in the thawing, the first failure is what counts
+        if !freezer.holds_killed().inspect_err(|_| drop(freezer.thaw()))? {
             break;
         }
-        freezer.release();
+        let _ = freezer.thaw();
         poll(&mut [], attempt.min(10)).during(Role::Cgroups, "wait")?;
+        freezer.stop()?;
     }
     Ok(())
 }
@@ -69,7 +70,7 @@ impl Freezer {
     fn stop(&self) -> Result<()> {
         let stopped = self.wait_until_stopped();
         if !matches!(stopped, Ok(true)) {
-            self.release();
+            let _ = self.thaw();
         }
         if stopped? {
             return Ok(());
@@ -84,7 +85,7 @@ impl Freezer {
                 tree::write(self.dir.borrow(), self.file, self.frozen)
                     .during(Role::Cgroups, "freeze")?;
             }
-            if self.state()? {
+            if self.has_stopped()? {
                 return Ok(true);
             }
             poll(&mut [], (round / 10).min(10)).during(Role::Cgroups, "wait")?;
@@ -92,10 +93,10 @@ impl Freezer {
         Ok(false)
     }
 
-    fn state(&self) -> Result<bool> {
+    fn has_stopped(&self) -> Result<bool> {
         let file = if self.is_v2() { c"cgroup.events" } else { self.file };
         let text = tree::read(self.dir.borrow(), file).during(Role::Cgroups, "read the state")?;
-        Ok(tells(&text) && !text.starts_with(b"FREEZING"))
+        Ok(says(&text, &STOPPED))
     }
 
     /// Whether there is one that has been killed and can't die: on v1 nothing that is frozen does.
@@ -118,16 +119,14 @@ impl Freezer {
         Ok(false)
     }
 
-    /// As it was. Whatever fails there, the first failure is what counts.
-    fn release(&self) {
-        let _ = tree::write(self.dir.borrow(), self.file, self.thawed);
+    fn thaw(&self) -> Result<()> {
+        tree::write(self.dir.borrow(), self.file, self.thawed).during(Role::Cgroups, "thaw")
     }
 }
 
 /// Lets them go on.
 pub fn thaw(dirs: &[CgroupDir]) -> Result<()> {
-    let freezer = freezer(dirs)?;
-    tree::write(freezer.dir.borrow(), freezer.file, freezer.thawed).during(Role::Cgroups, "thaw")
+    freezer(dirs)?.thaw()
 }
 
 /// Lets all in cgroups inside go on, where others have frozen them: who kills them wants that on
@@ -135,23 +134,10 @@ pub fn thaw(dirs: &[CgroupDir]) -> Result<()> {
 pub fn thaw_inside(dirs: &[CgroupDir]) -> Result<()> {
     for record in dirs.iter().filter(|dir| dir.controllers == "freezer") {
         if let Some(dir) = tree::open(record)? {
-            thaw_below(dir.borrow()).during_on(Role::Cgroups, "thaw what is in", &record.path)?;
-        }
-    }
-    Ok(())
-}
-
-fn thaw_below(dir: FdRef<'_>) -> kickstage_sys::Result<()> {
-    for child in tree::children(dir)? {
-        let thaw = || {
-            let below = tree::open_below(dir, &child)?;
-            tree::write(below.borrow(), c"freezer.state", b"THAWED")?;
-            thaw_below(below.borrow())
-        };
-        match thaw() {
-            // it has just gone
-            Ok(()) | Err(Errno(libc::ENOENT | libc::ENODEV)) => {}
-            Err(errno) => return Err(errno),
+            tree::each_below(dir.borrow(), &mut |inside| {
+                tree::write(inside, c"freezer.state", b"THAWED")
+            })
+            .during_on(Role::Cgroups, "thaw what is in", &record.path)?;
         }
     }
     Ok(())
@@ -170,16 +156,18 @@ pub fn freezer_file(dirs: &[CgroupDir]) -> Option<Text> {
 pub fn is_frozen(file: &Text) -> Result<bool> {
     const LIMIT: usize = 4096;
     match file::read_host(file, LIMIT) {
-        Ok(text) => Ok(tells(&text)),
+        // v1 says so again when a process comes into what is frozen
+        Ok(text) => Ok(says(&text, &STOPPED) || says(&text, &[b"FREEZING"])),
         Err(Errno(libc::ENOENT | libc::ENODEV)) => Ok(false),
         Err(errno) => Err(errno).during_on(Role::Cgroups, "read", file),
     }
 }
 
-/// v1 says FREEZING again when a process comes into what is frozen.
-fn tells(text: &[u8]) -> bool {
-    let says = |line: &[u8]| matches!(line, b"frozen 1" | b"FROZEN" | b"FREEZING");
-    text.split(|byte| *byte == b'\n').any(says)
+/// What v2 and v1 say when all have stopped.
+const STOPPED: [&[u8]; 2] = [b"frozen 1", b"FROZEN"];
+
+fn says(text: &[u8], lines: &[&[u8]]) -> bool {
+    text.split(|byte| *byte == b'\n').any(|line| lines.contains(&line))
 }
 
 /// Whether somebody has asked for it, although not all may have stopped: a process may just come

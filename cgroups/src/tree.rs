@@ -66,6 +66,26 @@ pub(crate) fn read(dir: FdRef<'_>, name: &CStr) -> kickstage_sys::Result<Vec<u8>
     file::read_all(file.borrow(), LIMIT)
 }
 
+/// Visits all cgroups inside one, the outer ones first. Those that go meanwhile are left out.
+pub(crate) fn each_below(
+    dir: FdRef<'_>,
+    visit: &mut dyn FnMut(FdRef<'_>) -> kickstage_sys::Result<()>,
+) -> kickstage_sys::Result<()> {
+    for child in children(dir)? {
+        let below = match open_below(dir, &child) {
+            Ok(below) => below,
+            Err(Errno(libc::ENOENT | libc::ENODEV)) => continue,
+            Err(errno) => return Err(errno),
+        };
+        match visit(below.borrow()) {
+            Ok(()) => each_below(below.borrow(), visit)?,
+            Err(Errno(libc::ENOENT | libc::ENODEV)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// The cgroups inside a cgroup.
 pub(crate) fn children(dir: FdRef<'_>) -> kickstage_sys::Result<Vec<CString>> {
     let mut names = match file::entries(dir) {

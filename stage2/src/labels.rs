@@ -85,10 +85,9 @@ impl Labels {
 
 /// Kernels with several security modules have a directory for AppArmor (Linux 5.8).
 fn apparmor_file(proc: FdRef<'_>) -> Result<Fd> {
-    let of_all = || open_attribute(proc, c"thread-self/attr/exec");
     let opened =
         open_attribute(proc, c"thread-self/attr/apparmor/exec").or_else(|errno| match errno.0 {
-            libc::ENOENT => of_all(),
+            libc::ENOENT => open_attribute(proc, c"thread-self/attr/exec"),
             _ => Err(errno),
         });
     opened.during(Role::Stage2, "open the label file of AppArmor").map_err(|error| {

@@ -42,19 +42,25 @@ fn cgroups_of(id: &str, below: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What a file of the cgroup that a process is in holds: of v1's `controller`, or else of v2.
+/// A file of the cgroup that a process is in: of v1's `controller`, or else of v2.
 #[track_caller]
-pub fn cgroup_value(pid: i64, controller: &str, v1: &str, v2: &str) -> String {
+pub fn cgroup_file(pid: i64, controller: &str, v1: &str, v2: &str) -> String {
     let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("the process is there");
     let place = |controller: &str| {
         let mut lines = own.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
         let found = lines.find(|line| line[1].split(',').any(|name| name == controller));
         found.map(|line| line[2].to_owned())
     };
-    let file = match place(controller) {
+    match place(controller) {
         Some(path) => format!("/sys/fs/cgroup/{controller}{path}/{v1}"),
         None => format!("/sys/fs/cgroup{}/{v2}", place("").expect("one of v2")),
-    };
+    }
+}
+
+/// What such a file holds.
+#[track_caller]
+pub fn cgroup_value(pid: i64, controller: &str, v1: &str, v2: &str) -> String {
+    let file = cgroup_file(pid, controller, v1, v2);
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().into()
 }
 
@@ -76,8 +82,13 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// What /proc/PID/stat says of a process behind its name: the first is its state.
+pub fn stat(pid: i64) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit(") ").next()?.split_whitespace().map(String::from).collect())
+}
+
 /// Whether a process exists and is no zombie.
 pub fn is_alive(pid: i64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
-    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or("").starts_with('Z'))
+    stat(pid).is_some_and(|stat| stat[0] != "Z")
 }

@@ -1,6 +1,6 @@
 //! Containers whose processes are stopped where they are.
 
-use kickstage_tests::world::assert_nothing_left;
+use kickstage_tests::world::{assert_nothing_left, cgroup_file, stat};
 use kickstage_tests::{Bundle, Runtime};
 
 fn paused() -> (Runtime, Bundle, String) {
@@ -14,8 +14,7 @@ fn paused() -> (Runtime, Bundle, String) {
 /// Ticks of processor time of a process.
 fn used(runtime: &Runtime, id: &str) -> u64 {
     let pid = runtime.state(id)["pid"].as_i64().unwrap();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    let fields = stat(pid).unwrap();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
@@ -83,17 +82,13 @@ fn one_that_has_been_frozen_in_a_cgroup_inside_is_deleted_too() {
     let runtime = Runtime::kickstage();
     let bundle = Bundle::new(&["sleep", "1000"]);
     let id = runtime.start(&bundle);
-    let pid = runtime.state(&id)["pid"].to_string();
-    let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let path = |hierarchy: &str| own.lines().find_map(|line| line.split_once(hierarchy));
-    let (own, state) = match path(":freezer:") {
-        Some((_, path)) => (format!("/sys/fs/cgroup/freezer{path}"), ["freezer.state", "FROZEN"]),
-        None => (format!("/sys/fs/cgroup{}", path("0::").unwrap().1), ["cgroup.freeze", "1"]),
-    };
-    let inside = std::path::Path::new(&own).join("inside");
+    let pid = runtime.state(&id)["pid"].as_i64().unwrap();
+    let inside = cgroup_file(pid, "freezer", "inside", "inside");
     std::fs::create_dir(&inside).unwrap();
-    std::fs::write(inside.join("cgroup.procs"), &pid).unwrap();
-    std::fs::write(inside.join(state[0]), state[1]).unwrap();
+    std::fs::write(format!("{inside}/cgroup.procs"), pid.to_string()).unwrap();
+    let freezer = cgroup_file(pid, "freezer", "freezer.state", "cgroup.freeze");
+    let word = if freezer.ends_with("freezer.state") { "FROZEN" } else { "1" };
+    std::fs::write(freezer, word).unwrap();
     runtime.call(&["delete", "--force", &id]).ok();
     assert_nothing_left(&runtime, &id);
 }

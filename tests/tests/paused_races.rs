@@ -1,10 +1,9 @@
 //! A freezer that has to deal with processes which come, go and end in the meantime.
 
 use kickstage_tests::running::Running;
-use kickstage_tests::world::{assert_nothing_left, wait_until};
+use kickstage_tests::world::{assert_nothing_left, stat, wait_until};
 use kickstage_tests::{Bundle, Runtime};
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -26,9 +25,7 @@ fn used(running: &Running) -> BTreeMap<i64, String> {
     let pids = listed.as_array().unwrap().iter().map(|pid| pid.as_i64().unwrap());
     pids.filter_map(|pid| {
         // gone, if it was not stopped
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let fields: Vec<&str> = stat.rsplit(") ").next()?.split(' ').collect();
-        Some((pid, fields[11..15].join(" ")))
+        stat(pid).map(|fields| (pid, fields[11..15].join(" ")))
     })
     .collect()
 }
