@@ -12,6 +12,8 @@ pub(crate) enum Meaning {
     Clear(u64, u64),
     /// An access time mode: `MS_*` and the value of the attribute's field.
     AccessTime(u64, u64),
+    /// Not this mode any more.
+    AccessTimeClear(u64),
     /// Flags of the file system, which a bind mount does not have.
     FileSystem(u64),
     /// The same to clear.
@@ -37,15 +39,15 @@ pub(crate) enum Meaning {
 }
 
 use Meaning::{
-    AccessTime, Bind, Clear, CopyUp, CoverSymlink, FileSystem, FileSystemClear, IdMapped, Nothing,
-    Propagation, Recursive, Remount, Set, Source,
+    AccessTime, AccessTimeClear, Bind, Clear, CopyUp, CoverSymlink, FileSystem, FileSystemClear,
+    IdMapped, Nothing, Propagation, Recursive, Remount, Set, Source,
 };
 
 /// Every option that is not handed to the file system (mount(8), runtime-spec config.md "Linux
 /// mount options"; those with a hyphen are crun's).
 pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("async", FileSystemClear(libc::MS_SYNCHRONOUS)),
-    ("atime", AccessTime(0, 0)),
+    ("atime", AccessTimeClear(libc::MS_NOATIME)),
     ("bind", Bind(false)),
     ("copy-symlink", Source(SourceSymlink::Copy)),
     ("defaults", Nothing),
@@ -66,8 +68,8 @@ pub(crate) const OPTIONS: &[(&str, Meaning)] = &[
     ("noiversion", FileSystemClear(libc::MS_I_VERSION)),
     ("nolazytime", FileSystemClear(LAZYTIME)),
     ("nomand", FileSystemClear(libc::MS_MANDLOCK)),
-    ("norelatime", AccessTime(0, 0)),
-    ("nostrictatime", AccessTime(0, 0)),
+    ("norelatime", AccessTimeClear(libc::MS_RELATIME)),
+    ("nostrictatime", AccessTimeClear(libc::MS_STRICTATIME)),
     ("nosuid", Set(libc::MS_NOSUID, attribute::NOSUID)),
     ("nosymfollow", Set(MS_NOSYMFOLLOW, attribute::NOSYMFOLLOW)),
     ("private", Propagation(libc::MS_PRIVATE)),

@@ -56,6 +56,8 @@ const OF_MOUNTS: &[Case] = &[
     (&["strictatime"], "rw", "relatime"),
     (&["strictatime", "nostrictatime"], "relatime", "noatime"),
     (&["relatime", "norelatime"], "relatime", "noatime"),
+    (&["noatime", "norelatime", "nostrictatime"], "noatime", "relatime"),
+    (&["strictatime", "atime", "norelatime"], "rw", "relatime"),
 ];
 
 /// Of file systems alone.

@@ -55,6 +55,8 @@ impl Change {
     }
 }
 
+const ACCESS_TIMES: u64 = libc::MS_NOATIME | libc::MS_RELATIME | libc::MS_STRICTATIME;
+
 impl Options {
     /// In order: of two options that contradict each other the later one wins.
     pub(super) fn read(key: &str, names: &[String]) -> Result<Self> {
@@ -86,12 +88,13 @@ impl Options {
                 self.change.set &= !attribute;
                 self.change.clear |= attribute;
             }
-            Meaning::AccessTime(flag, value) => {
-                self.flags &= !(libc::MS_NOATIME | libc::MS_RELATIME | libc::MS_STRICTATIME);
-                self.flags |= flag;
-                self.change.set = self.change.set & !attribute::ATIME | value;
-                // the kernel asks for the whole field to be cleared with every change of it
-                self.change.clear |= attribute::ATIME;
+            Meaning::AccessTime(flag, value) => self.set_access_time(flag, value),
+            Meaning::AccessTimeClear(flag) => {
+                let said = self.flags & ACCESS_TIMES;
+                // of what a bind mount brings along, relatime is what all others become
+                if said == flag || said == 0 && flag != libc::MS_RELATIME {
+                    self.set_access_time(0, 0);
+                }
             }
             Meaning::FileSystem(flag) => {
                 self.flags |= flag;
@@ -110,6 +113,13 @@ impl Options {
             Meaning::CoverSymlink => self.target_symlink = TargetSymlink::Cover,
             Meaning::Nothing => {}
         }
+    }
+
+    fn set_access_time(&mut self, flag: u64, value: u64) {
+        self.flags = self.flags & !ACCESS_TIMES | flag;
+        self.change.set = self.change.set & !attribute::ATIME | value;
+        // the kernel asks for the whole field to be cleared with every change of it
+        self.change.clear |= attribute::ATIME;
     }
 
     /// What we do not know is for the file system, but for what only an engine could do.
