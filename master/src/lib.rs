@@ -22,6 +22,7 @@ mod foreground;
 mod host_work;
 #[cfg(feature = "json")]
 mod instance;
+mod limits;
 #[cfg(feature = "json")]
 pub mod list;
 mod live_mounts;

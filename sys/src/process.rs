@@ -317,6 +317,15 @@ pub fn personality(domain: u32) -> Result<()> {
     check(i64::from(unsafe { libc::personality(u64::from(domain)) })).map(drop)
 }
 
+/// getrlimit(2): the soft and the hard one.
+pub fn limit(resource: u32) -> Result<(u64, u64)> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let new = core::ptr::null::<libc::rlimit64>();
+    // SAFETY: the struct is writable and outlives the call; no new value is given.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new, &raw mut limit) })
+        .map(|_| (limit.rlim_cur, limit.rlim_max))
+}
+
 /// setrlimit(2) of ourselves.
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<()> {
     set_limit_of(0, resource, soft, hard)

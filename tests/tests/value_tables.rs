@@ -136,13 +136,18 @@ fn values<'a>(told: &'a str, name: &str) -> Vec<&'a str> {
     line.split_whitespace().take(2).collect()
 }
 
+/// CAP_SYS_RESOURCE: whether our own hard limits may rise.
+fn may_raise_limits() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(held.trim(), 16).unwrap() >> 24 & 1 == 1
+}
+
 /// Another soft and hard limit for each, large enough to live with. Not above our own hard ones:
 /// here root may not have CAP_SYS_RESOURCE.
 fn limits() -> Vec<[u64; 2]> {
     let own = fs::read_to_string("/proc/self/limits").unwrap();
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
-    let may_raise = u64::from_str_radix(held.trim(), 16).unwrap() >> 24 & 1 == 1;
+    let may_raise = may_raise_limits();
     let one = |(index, (word, name)): (usize, &(&str, &str))| {
         let scale = match *word {
             "RLIMIT_NICE" | "RLIMIT_RTPRIO" | "RLIMIT_CPU" | "RLIMIT_NOFILE" => 1,
@@ -177,4 +182,28 @@ fn every_resource_limit_is_the_programs_and_that_of_what_exec_adds() {
     let first = fs::read_to_string(format!("/proc/{}/limits", running.pid())).unwrap();
     assert_limited(&first, &limits);
     assert_limited(&running.exec(&[], &["cat", "/proc/self/limits"]).ok().stdout, &limits);
+}
+
+#[test]
+fn in_a_user_namespace_too_root_raises_limits_above_the_callers() {
+    let range = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
+    let limit = json!([{"type": "RLIMIT_NOFILE", "soft": 300, "hard": 400}]);
+    let bundle = Bundle::new(&["sleep", "1000"])
+        .adding("/linux/namespaces", json!({"type": "user"}))
+        .with("/linux/uidMappings", range.clone())
+        .with("/linux/gidMappings", range)
+        .with("/process/rlimits", limit);
+    let runtime = Runtime::kickstage().after("ulimit -Sn 200; ulimit -Hn 200");
+    if !may_raise_limits() {
+        // without CAP_SYS_RESOURCE nobody raises one: the other half is for a host where root has it
+        let ended = runtime.run(&bundle);
+        assert!(ended.stderr.contains("/process/rlimits"), "{ended:?}");
+        return;
+    }
+    let running = Running::new(runtime, bundle);
+    let told = running.exec(&[], &["cat", "/proc/self/limits"]).ok().stdout;
+    let first = fs::read_to_string(format!("/proc/{}/limits", running.pid())).unwrap();
+    for told in [told, first] {
+        assert_eq!(values(&told, "Max open files"), ["300", "400"]);
+    }
 }
