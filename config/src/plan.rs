@@ -100,6 +100,8 @@ pub struct Plan {
     pub bundle: Text,
     /// Absolute path of the root file system on the host.
     pub rootfs: Text,
+    /// Every kind of namespace that is another than ours, as `CLONE_NEW*` flags.
+    pub namespaces: u64,
     /// The annotations of config.json.
     pub annotations: BTreeMap<String, String>,
     /// Directory that holds a directory for each container's state.

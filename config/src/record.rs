@@ -28,6 +28,9 @@ pub struct Record {
     pub bundle: String,
     /// Absolute path of the root file system.
     pub rootfs: String,
+    /// Every kind of namespace that is another than that of who created it, as `CLONE_NEW*` flags:
+    /// what joins it later enters these.
+    pub namespaces: u64,
     /// When it was created.
     pub created: Timestamp,
     /// Who created it.

@@ -43,6 +43,7 @@ impl Existing {
             boot_id: self.state.boot_id()?,
             bundle: plan.bundle.to_string(),
             rootfs: plan.rootfs.to_string(),
+            namespaces: plan.namespaces,
             created: Timestamp::now(),
             owner_uid: process::effective_uid(),
             annotations: plan.annotations.clone(),

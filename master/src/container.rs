@@ -2,6 +2,7 @@
 
 use crate::store::{StateDir, does_not_exist};
 use crate::stored::{Place, Process, Stored};
+use alloc::vec::Vec;
 use kickstage_config::record::{ProcessMark, Record};
 use kickstage_config::state::{State, Status};
 use kickstage_config::{Context, Error, Result, Role, Text};
@@ -34,6 +35,14 @@ impl Container {
             Error::new(Role::Master, "read the state")
                 .because("it is being made, or whoever made it was killed")
                 .remedy("delete --force clears what is left")
+        })
+    }
+
+    /// config.json as it was when the container was made.
+    pub fn config(&self) -> Result<Vec<u8>> {
+        self.dir.config()?.ok_or_else(|| {
+            Error::new(Role::Master, "read the kept config.json")
+                .because("the container was made without one")
         })
     }
 

@@ -4,7 +4,7 @@ use crate::cleanup::Existing;
 use crate::host_work::listener::{self, Agent};
 use crate::notify::{Main, Notify};
 use crate::store::StateDir;
-use crate::{foreground, host_work, resident};
+use crate::{foreground, host_work, limits, resident};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -98,6 +98,7 @@ pub(crate) fn make(
     let cgroups = kickstage_cgroups::prepare(&plan.cgroup)?;
     // written down first: who clears up after us must know of them
     existing.record(plan, cgroups.dirs())?;
+    existing.state.keep_config(&plan.bundle)?;
     let mut cgroups = cgroups.create()?;
     existing.cgroups = cgroups.dirs();
     Role::Master.mark("cgroups made");
@@ -114,6 +115,7 @@ pub(crate) fn make(
     }
     let trees = opened.trees;
     let inherited = Cell::new(Some(Inherited { channel: theirs, gate, console_socket, trees }));
+    limits::make_room(plan.namespaces, &assembly.process.rlimits)?;
     let child =
         kickstage_starter::spawn(&assembly.starter, plan, cgroups.clone_target(), |joined| {
             let inherited = inherited.take().expect("taken in the parent after the fork only");

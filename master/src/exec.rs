@@ -6,6 +6,7 @@ use crate::create::{
 };
 use crate::foreground;
 use crate::host_work::listener::{self, Agent};
+use crate::limits;
 use alloc::format;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -42,6 +43,7 @@ pub fn exec(
     let trees = Vec::new();
     let inherited =
         Cell::new(Some(Inherited { channel: theirs, gate: None, console_socket, trees }));
+    limits::make_room(exec.namespaces, &exec.process.rlimits)?;
     let child = spawn(exec, |entrances| {
         let inherited = inherited.take().expect("taken in the parent after the fork only");
         let mut open = kept.to_vec();

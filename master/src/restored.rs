@@ -38,6 +38,7 @@ impl<'a> Restored<'a> {
         let cgroups = kickstage_cgroups::prepare(&plan.cgroup)?;
         // written down first: who clears up after us must know of them
         self.existing.record(plan, cgroups.dirs())?;
+        self.existing.state.keep_config(&plan.bundle)?;
         let cgroups = cgroups.create()?;
         self.existing.cgroups = cgroups.dirs();
         self.cgroups = Some(cgroups);

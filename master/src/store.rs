@@ -1,9 +1,11 @@
 //! The state directory of a container: who it is, and how to start it.
 //!
 //! `<state root>/<id>/`, mode 0700, holds `state.json` (or `creating.json` until everything is
-//! made) and the start gate's fifos. Files appear whole, by rename.
+//! made), a copy of config.json and the start gate's fifos. Files appear whole, by rename.
 
 use alloc::string::{String, ToString};
+#[cfg(feature = "json")]
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use kickstage_config::channel::GateFds;
 use kickstage_config::record::Record;
@@ -19,6 +21,10 @@ const NEW: &CStr = c"new.json";
 /// What the monitor tells.
 #[cfg(feature = "json")]
 pub(crate) const MONITOR: &CStr = c"monitor.json";
+/// What config.json was when the container was made.
+const CONFIG: &CStr = c"config.json";
+/// stage1 takes no larger one.
+const CONFIG_LIMIT: usize = 16 << 20;
 pub(crate) const GATE: &CStr = c"gate";
 pub(crate) const RESULT: &CStr = c"result";
 /// A directory that the container sees, for its notification socket.
@@ -79,6 +85,43 @@ impl StateDir {
         };
         refuse_what_others_write(dir.borrow(), id)?;
         Ok(Some(Self { root, name: id.clone(), dir }))
+    }
+
+    /// Keeps the bundle's config.json as it is now: what is written there later is of another
+    /// container (runtime-spec, runtime.md, "Create"). Who hands the config over without a bundle
+    /// has none.
+    pub(crate) fn keep_config(&self, bundle: &Text) -> Result<()> {
+        let path = Text::new(alloc::format!("{bundle}/config.json")).expect("made of a Text");
+        let copy = || {
+            let theirs = match file::open_host(&path, libc::O_RDONLY | libc::O_NONBLOCK) {
+                Err(Errno(libc::ENOENT)) => return Ok(()),
+                theirs => theirs?,
+            };
+            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+            let ours = file::open(self.dir.borrow(), CONFIG, flags, 0o600, Resolve::NoSymlinks)?;
+            file::copy(theirs.borrow(), ours.borrow(), CONFIG_LIMIT)
+        };
+        copy().map_err(|errno| {
+            let error = Error::new(Role::Master, "keep a copy of").on(&path).errno(errno);
+            match errno.0 {
+                libc::ENOSPC | libc::EDQUOT => error.remedy("make room where --root points to"),
+                _ => error,
+            }
+        })
+    }
+
+    /// That copy, if there is one.
+    #[cfg(feature = "json")]
+    pub(crate) fn config(&self) -> Result<Option<Vec<u8>>> {
+        let read = || {
+            let file =
+                file::open(self.dir.borrow(), CONFIG, libc::O_RDONLY, 0, Resolve::NoSymlinks)?;
+            file::read_all(file.borrow(), CONFIG_LIMIT)
+        };
+        match read() {
+            Err(Errno(libc::ENOENT)) => Ok(None),
+            read => read.map(Some).during(Role::Master, "read the kept config.json"),
+        }
     }
 
     /// Makes the start gate.

@@ -101,6 +101,7 @@ fn record(id: &str, pid: i32) -> Record {
         boot_id: None,
         bundle: "/b".into(),
         rootfs: "/b/rootfs".into(),
+        namespaces: 0,
         created: Timestamp(1),
         owner_uid: process::effective_uid(),
         annotations: [("key".to_owned(), "\"value\"\n".to_owned())].into(),

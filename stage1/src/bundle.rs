@@ -53,7 +53,7 @@ impl Bundle {
 
 /// Reads the config of the bundle at `path`.
 pub fn read_config(path: &Text) -> Result<Spec> {
-    parse(path, &read_bytes(path)?)
+    parse_config(path, &read_bytes(path)?)
 }
 
 fn config_of(bundle: &Text) -> Text {
@@ -75,8 +75,8 @@ pub(crate) fn read_bytes(path: &Text) -> Result<Vec<u8>> {
     })
 }
 
-/// What they say.
-pub(crate) fn parse(path: &Text, bytes: &[u8]) -> Result<Spec> {
+/// What the bytes of the config of the bundle at `path` say.
+pub fn parse_config(path: &Text, bytes: &[u8]) -> Result<Spec> {
     let spec: Spec = Document::Config
         .read(bytes)
         .map_err(|why| why.told_by(Error::new(Role::Stage1, "parse").on(config_of(path))))?;

@@ -49,7 +49,7 @@ pub fn check(path: &Text, request: &Request) -> Result<(Vec<Finding>, Option<Ass
         Err(error) => return Ok((vec![Finding::error(invalid("", error.to_string()))], None)),
     };
     let mut findings = unknown::properties(&value);
-    let spec = match bundle::parse(path, &bytes) {
+    let spec = match bundle::parse_config(path, &bytes) {
         Ok(spec) => spec,
         Err(error) => {
             findings.push(Finding::error(error));

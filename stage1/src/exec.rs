@@ -2,7 +2,7 @@
 
 use crate::model::Document;
 use crate::text::invalid;
-use crate::{Judge, host_work, namespaces, process, scheduling};
+use crate::{Judge, host_work, process, scheduling};
 use kickstage_config::plan::Listener;
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::state::State;
@@ -13,7 +13,8 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 /// What the caller wants, beside what config.json says of the container's own process.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// A whole process instead of config.json's; the others are then not looked at.
+    /// A whole process instead of config.json's; the others are then not looked at. What limits and
+    /// confines the container's own process holds for it too, unless it says something else.
     pub process: Option<Process>,
     /// Program and arguments.
     pub args: Vec<String>,
@@ -44,8 +45,6 @@ pub struct Changes {
 pub struct Decided {
     /// What to become.
     pub process: ProcessSpec,
-    /// The namespaces to join, as `CLONE_NEW*` flags.
-    pub namespaces: u64,
     /// Score for the out-of-memory killer.
     pub oom_score_adj: Option<i32>,
     /// The CPUs until it is in the container's cgroup, one bit each; empty: any.
@@ -65,7 +64,7 @@ pub fn exec(
 ) -> Result<Decided> {
     let mut spec = spec.clone();
     let changed = match &changes.process {
-        Some(process) => process.clone(),
+        Some(process) => within(process.clone(), spec.process().as_ref()),
         None => change(spec.process().clone().unwrap_or_default(), changes)?,
     };
     spec.set_process(Some(changed));
@@ -84,7 +83,6 @@ pub fn exec(
     let process = process::decide(&spec, around, judge)?;
     Ok(Decided {
         process: ProcessSpec { affinity: last, ..process },
-        namespaces: namespaces::decide(&spec)?.all(),
         oom_score_adj: process::oom_score_adj(&spec)?,
         affinity,
         listener: profile.map(host_work::listener).transpose()?.flatten(),
@@ -102,6 +100,37 @@ pub fn with_state(
     Ok(Some((listener, state)))
 }
 
+/// A process that comes as a whole, in a container whose own is `own`: as runc fills it up.
+fn within(mut process: Process, own: Option<&Process>) -> Process {
+    let Some(own) = own else { return process };
+    if process.apparmor_profile().is_none() {
+        process.set_apparmor_profile(own.apparmor_profile().clone());
+    }
+    if process.selinux_label().is_none() {
+        process.set_selinux_label(own.selinux_label().clone());
+    }
+    if process.capabilities().is_none() {
+        process.set_capabilities(own.capabilities().clone());
+    }
+    if process.rlimits().as_ref().is_none_or(Vec::is_empty) {
+        process.set_rlimits(own.rlimits().clone());
+    }
+    process.set_oom_score_adj(process.oom_score_adj().or(own.oom_score_adj()));
+    if process.scheduler().is_none() {
+        process.set_scheduler(own.scheduler().clone());
+    }
+    if process.io_priority().is_none() {
+        process.set_io_priority(*own.io_priority());
+    }
+    if process.exec_cpu_affinity().is_none() {
+        process.set_exec_cpu_affinity(own.exec_cpu_affinity().clone());
+    }
+    let mut user = process.user().clone();
+    user.set_umask(user.umask().or(own.user().umask()));
+    process.set_user(user);
+    process
+}
+
 /// As runc changes it.
 fn change(mut process: Process, changes: &Changes) -> Result<Process> {
     process.set_args(Some(changes.args.clone()));
@@ -109,6 +138,7 @@ fn change(mut process: Process, changes: &Changes) -> Result<Process> {
     if let Some(cwd) = &changes.cwd {
         process.set_cwd(cwd.into());
     }
+    // of two with the same name the last holds
     let mut env = process.env().clone().unwrap_or_default();
     env.extend(changes.env.iter().cloned());
     process.set_env(Some(env));
@@ -179,7 +209,6 @@ mod tests {
                 "capabilities": {"bounding": ["CAP_KILL"], "inheritable": ["CAP_KILL"]},
                 "oomScoreAdj": 9,
             },
-            "linux": {"namespaces": [{"type": "pid"}, {"type": "network", "path": "/n"}]},
         }))
         .unwrap()
     }
@@ -195,11 +224,10 @@ mod tests {
     #[test]
     fn what_is_not_changed_is_the_containers() {
         let changes = Changes { args: vec!["id".into()], ..Changes::default() };
-        let Decided { process, namespaces, oom_score_adj, .. } = decided(&changes).unwrap();
+        let Decided { process, oom_score_adj, .. } = decided(&changes).unwrap();
         assert_eq!((words(&process.args), words(&process.env)), (vec!["id"], vec!["A=1"]));
         assert_eq!((process.uid, process.gid, process.groups), (5, 6, vec![7]));
         assert_eq!((process.console, process.preserve_fds), (None, 2));
-        assert_eq!(namespaces, (libc::CLONE_NEWPID | libc::CLONE_NEWNET) as u64);
         assert_eq!(oom_score_adj, Some(9));
     }
 

@@ -36,7 +36,7 @@ pub mod support;
 mod sysctl;
 mod text;
 
-pub use bundle::{Bundle, read_config};
+pub use bundle::{Bundle, parse_config, read_config};
 pub use check::{Finding, Severity, check};
 pub use hooks::hook_moments;
 pub use live_mounts::{Change, live_mounts};
@@ -186,6 +186,7 @@ pub fn prepare(bundle: &Bundle, request: &Request, host: &Host) -> Result<Assemb
         oci_version: spec.version().clone(),
         bundle: bundle.path.clone(),
         rootfs: bundle.rootfs.clone(),
+        namespaces: namespaces.all(),
         annotations: spec
             .annotations()
             .iter()

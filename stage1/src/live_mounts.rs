@@ -20,31 +20,29 @@ pub enum Change {
 
 /// How it is done.
 pub struct Decided {
-    /// The namespaces to join, as `CLONE_NEW*` flags.
-    pub namespaces: u64,
     /// Copies of the host's trees to make before.
     pub trees: Vec<MappedTree>,
     /// What to do in the container's root.
     pub steps: Vec<Step>,
 }
 
-/// Decides about entries like those of `/mounts`. `spec` is the container's config.json, `bundle`
-/// what relative sources are relative to.
+/// Decides about entries like those of `/mounts`. `spec` is the container's config.json, `made` its
+/// namespaces as `CLONE_NEW*` flags, `bundle` what relative sources are relative to.
 pub fn live_mounts(
     spec: &Spec,
+    made: u64,
     bundle: &Text,
     entries: &[Entry],
     change: Change,
     judge: &Judge,
 ) -> Result<Decided> {
-    let namespaces = namespaces::decide(spec)?;
+    let namespaces = namespaces::of_existing(spec, made)?;
     if !namespaces.separates(clone::NEWNS) {
         return Err(invalid("/linux/namespaces", "the container has the host's mounts"));
     }
     let path = Text::from_literal("/");
     let root = Step { key: String::new(), op: Op::RootfsInPlace { path } };
-    let mut decided =
-        Decided { namespaces: namespaces.all(), trees: Vec::new(), steps: vec![root] };
+    let mut decided = Decided { trees: Vec::new(), steps: vec![root] };
     let label = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
     let around = Surroundings {
         spec,
@@ -148,7 +146,14 @@ mod tests {
         }))
         .unwrap();
         let entries: Vec<Entry> = serde_json::from_value(entries).unwrap();
-        live_mounts(&spec, &Text::from_literal("/b"), &entries, change, &Judge::strict())
+        live_mounts(
+            &spec,
+            clone::NEWNS,
+            &Text::from_literal("/b"),
+            &entries,
+            change,
+            &Judge::strict(),
+        )
     }
 
     #[test]

@@ -9,6 +9,7 @@ use kickstage_config::starter::{
     StarterConfig,
 };
 use kickstage_config::{Result, Text};
+use kickstage_sys::file;
 use kickstage_sys::process::clone;
 use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
 
@@ -143,6 +144,7 @@ fn id_map(pointer: &str, mappings: Option<&[LinuxIdMapping]>) -> Result<IdMap> {
 /// Reads `/linux/namespaces`.
 pub(crate) fn decide(spec: &Spec) -> Result<Namespaces> {
     let mut decided = Namespaces::default();
+    let mut seen = 0;
     let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
     for (index, wanted) in list.unwrap_or_default().iter().enumerate() {
         let pointer = format!("/linux/namespaces/{index}");
@@ -150,9 +152,10 @@ pub(crate) fn decide(spec: &Spec) -> Result<Namespaces> {
             .iter()
             .find(|(kind, _, _)| *kind == wanted.typ())
             .expect("the table has every kind of the model");
-        if decided.separates(*flag) {
+        if seen & flag != 0 {
             return Err(invalid(&pointer, format!("a second {name} namespace")));
         }
+        seen |= flag;
         match wanted.path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
             None => decided.new |= flag,
             Some(path) => {
@@ -160,7 +163,9 @@ pub(crate) fn decide(spec: &Spec) -> Result<Namespaces> {
                 if !path.as_str().starts_with('/') {
                     return Err(invalid(&format!("{pointer}/path"), "it must be absolute"));
                 }
-                decided.joined.push((*flag, path));
+                if !is_our_own(&path, name) {
+                    decided.joined.push((*flag, path));
+                }
             }
         }
     }
@@ -169,6 +174,32 @@ pub(crate) fn decide(spec: &Spec) -> Result<Namespaces> {
     decided.time_path = time.map(|(_, path)| path.clone());
     mappings_need_user(spec, &decided)?;
     Ok(decided)
+}
+
+/// The namespaces of a container that has been made: what config.json says, and what was decided
+/// then (`made`, as `CLONE_NEW*` flags).
+pub(crate) fn of_existing(spec: &Spec, made: u64) -> Result<Namespaces> {
+    let mut decided = decide(spec)?;
+    decided.joined.retain(|(kind, _)| made & kind != 0);
+    decided.new = decided.joined.iter().fold(made, |new, (kind, _)| new & !kind);
+    Ok(decided)
+}
+
+/// A path to a namespace that we are in ourselves: who enters it shares it with the host, and what
+/// would change the host is refused as without that entry.
+fn is_our_own(path: &Text, kind: &str) -> bool {
+    let file = match kind {
+        "mount" => "mnt",
+        "network" => "net",
+        other => other,
+    };
+    let own = Text::new(format!("/proc/self/ns/{file}")).expect("made of a literal");
+    let identity = |path: &Text| {
+        let file = file::open_host(path, libc::O_PATH)?;
+        file::stat(file.borrow()).map(|found| (found.dev, found.inode))
+    };
+    // one that can't be looked at can't be entered either, and that is told where it is tried
+    matches!((identity(path), identity(&own)), (Ok(theirs), Ok(ours)) if theirs == ours)
 }
 
 fn mappings_need_user(spec: &Spec, decided: &Namespaces) -> Result<()> {

@@ -8,8 +8,9 @@ use kickstage_config::{Result, Text};
 use kickstage_sys::seccomp::NEW_LISTENER;
 use oci_spec::runtime::{
     LinuxPersonalityDomain, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag,
-    PosixRlimitType, Process, Spec,
+    PosixRlimitType, Process, Spec, User,
 };
+use std::collections::HashSet;
 
 /// The model's name, the name in messages, and the number (getrlimit(2)).
 const RLIMITS: [(PosixRlimitType, &str, u32); 16] = [
@@ -69,12 +70,12 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<P
         args: if around.empty || absent { Vec::new() } else { args(process)? },
         handler: None,
         empty: around.empty,
-        env: texts("/process/env", process.env().as_deref().unwrap_or_default())?,
+        env: env(process)?,
         cwd: cwd(process)?,
         console: console(process, around.mount_console)?.filter(|_| !absent),
-        uid: user.uid(),
-        gid: user.gid(),
-        groups: user.additional_gids().clone().unwrap_or_default(),
+        uid: id("/process/user/uid", user.uid())?,
+        gid: id("/process/user/gid", user.gid())?,
+        groups: groups(user)?,
         umask: user.umask(),
         rlimits: rlimits(process)?,
         capabilities,
@@ -96,6 +97,30 @@ pub(crate) fn decide(spec: &Spec, around: Around<'_>, judge: &Judge) -> Result<P
         preserve_fds: around.preserve_fds,
         start_container: around.start_container,
     })
+}
+
+/// To the kernel u32::MAX means "leave it as it is" (setresuid(2)): the engine's own.
+fn id(pointer: &str, id: u32) -> Result<u32> {
+    if id == u32::MAX {
+        return Err(invalid(pointer, "it is no id: they end at 4294967294"));
+    }
+    Ok(id)
+}
+
+fn groups(user: &User) -> Result<Vec<u32>> {
+    let groups = user.additional_gids().iter().flatten().enumerate();
+    groups.map(|(index, gid)| id(&format!("/process/user/additionalGids/{index}"), *gid)).collect()
+}
+
+/// Of variables with the same name the last holds, as in other engines; getenv(3) takes the first.
+fn env(process: &Process) -> Result<Vec<Text>> {
+    let all = texts("/process/env", process.env().as_deref().unwrap_or_default())?;
+    let mut seen = HashSet::with_capacity(all.len());
+    let name = |text: &Text| text.as_str().split('=').next().unwrap_or_default().to_string();
+    let mut last: Vec<Text> =
+        all.into_iter().rev().filter(|text| seen.insert(name(text))).collect();
+    last.reverse();
+    Ok(last)
 }
 
 fn args(process: &Process) -> Result<Vec<Text>> {

@@ -36,6 +36,7 @@ fn plan() -> Plan {
         oci_version: "1.0.2".into(),
         bundle: nowhere(),
         rootfs: nowhere(),
+        namespaces: 0,
         annotations: std::collections::BTreeMap::new(),
         state_root: nowhere(),
         goal: Goal::Created,

@@ -154,6 +154,22 @@ pub fn write_all(fd: FdRef<'_>, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// sendfile(2), repeated until `from` ends. What is longer than `limit` is `EFBIG`.
+pub fn copy(from: FdRef<'_>, to: FdRef<'_>, limit: usize) -> Result<()> {
+    let mut left = limit;
+    while left > 0 {
+        // SAFETY: without a pointer to an offset the kernel touches no memory of ours.
+        let sent = unsafe { libc::sendfile(to.raw(), from.raw(), core::ptr::null_mut(), left) };
+        match check(sent as i64) {
+            Ok(0) => return Ok(()),
+            Ok(sent) => left -= sent as usize,
+            Err(Errno(libc::EINTR)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno(libc::EFBIG))
+}
+
 /// fsetxattr(2).
 pub fn set_attribute(fd: FdRef<'_>, name: &CStr, value: &[u8]) -> Result<()> {
     let (bytes, length) = (value.as_ptr().cast(), value.len());

@@ -74,6 +74,90 @@ fn a_whole_process_comes_from_a_file() {
     assert_eq!(seen["env"], json!(["HOME=/", "ONLY=this"]));
 }
 
+/// What a process file says, in the directory above the root.
+fn process_file(running: &Running, process: &Value) -> String {
+    let file = running.bundle.inside("../process.json");
+    fs::write(&file, process.to_string()).unwrap();
+    file.to_str().unwrap().to_string()
+}
+
+#[test]
+fn what_a_process_file_leaves_out_is_limited_and_confined_as_the_containers_own() {
+    let bundle = || {
+        Bundle::new(&["sleep", "1000"])
+            .with("/process/oomScoreAdj", json!(123))
+            .with("/process/user", json!({"uid": 0, "gid": 0, "umask": 0o77}))
+            .with("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 128}]))
+    };
+    let seen = |runtime| {
+        let running = Running::new(runtime, bundle());
+        let script = "grep ^Cap /proc/self/status; cat /proc/self/oom_score_adj; ulimit -Sn; ulimit -Hn; umask";
+        let process = json!({
+            "args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"],
+            "user": {"uid": 0, "gid": 0},
+        });
+        running.exec(&["--process", &process_file(&running, &process)], &[]).ok().stdout
+    };
+    let ours = seen(Runtime::kickstage());
+    let (of_both, newer) = ours.split_once("\n123\n").unwrap();
+    assert_eq!(newer, "64\n128\n0077\n");
+    // Debian's runc leaves limits and umask to the caller
+    let theirs = seen(Runtime::of("runc").without_hybrid());
+    assert_eq!(theirs.split_once("\n123\n").unwrap().0, of_both);
+}
+
+#[test]
+fn an_id_that_leaves_the_engines_own_is_refused_in_a_process_file() {
+    let running = Running::sleeping();
+    for (user, key) in [
+        (json!({"uid": u32::MAX, "gid": 5}), "/process/user/uid"),
+        (json!({"uid": 5, "gid": u32::MAX}), "/process/user/gid"),
+        (
+            json!({"uid": 5, "gid": 5, "additionalGids": [u32::MAX]}),
+            "/process/user/additionalGids/0",
+        ),
+    ] {
+        let process = json!({"args": ["id"], "cwd": "/", "env": ["PATH=/bin"], "user": user});
+        let failed = running.exec(&["--process", &process_file(&running, &process)], &[]);
+        assert!(failed.code == 255 && failed.stderr.contains(key), "{failed:?}");
+    }
+}
+
+#[test]
+fn what_becomes_of_config_json_after_create_does_not_matter() {
+    let running = Running::sleeping();
+    let seen = || {
+        let seen = running.exec(
+            &[],
+            &["busybox", "grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", "/proc/self/status"],
+        );
+        seen.ok().stdout
+    };
+    let before = seen();
+    let file = running.bundle.path().join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let all = json!(["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_KILL"]);
+    config["process"]["capabilities"] =
+        json!({"bounding": all, "effective": all, "permitted": all});
+    config["process"]["noNewPrivileges"] = json!(false);
+    config["linux"].as_object_mut().unwrap().remove("seccomp");
+    fs::write(&file, config.to_string()).unwrap();
+    assert_eq!(seen(), before);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(seen(), before);
+}
+
+#[test]
+fn of_variables_with_one_name_the_last_holds() {
+    let bundle = Bundle::new(&["sleep", "1000"])
+        .with("/process/env", json!(["PATH=/bin", "A=1", "A=2", "B=1"]));
+    let running = Running::new(Runtime::kickstage(), bundle);
+    let seen = running.exec(&["--env", "B=2", "--env", "B=3"], &["busybox", "env"]).ok().stdout;
+    let mut seen: Vec<&str> = seen.lines().filter(|line| line[..2].ends_with('=')).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["A=2", "B=3"]);
+}
+
 /// What an exec sees, without what is another's business.
 fn seen(runtime: Runtime, bundle: Bundle, flags: &[&str]) -> Value {
     let running = Running::new(runtime, bundle);

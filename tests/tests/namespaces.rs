@@ -34,6 +34,25 @@ fn with_namespaces(list: Value) -> Bundle {
     bundle
 }
 
+#[test]
+fn a_path_to_the_callers_own_namespace_is_no_leave_to_change_the_host() {
+    let own = |kind: &str, file: &str| json!([{"type": "mount"}, {"type": "pid"}, {"type": kind, "path": format!("/proc/self/ns/{file}")}]);
+    let sysctl = |kind, file, name: &str| {
+        with_namespaces(own(kind, file)).with("/linux/sysctl", json!({name: "65"}))
+    };
+    refused(&sysctl("network", "net", "net.ipv4.ip_default_ttl"), "it needs a network namespace");
+    refused(&sysctl("ipc", "ipc", "kernel.msgmax"), "it needs a ipc namespace");
+    let named = with_namespaces(own("uts", "uts")).with("/hostname", json!("renamed"));
+    refused(&named, "it would rename the host");
+    let mounts = json!([{"type": "pid"}, {"type": "mount", "path": "/proc/self/ns/mnt"}]);
+    refused(&with_namespaces(mounts), "there is no mount namespace: it would change the host");
+    let twice =
+        json!([{"type": "mount"}, {"type": "uts", "path": "/proc/self/ns/uts"}, {"type": "uts"}]);
+    refused(&with_namespaces(twice), "a second uts namespace");
+    // who changes nothing of it may share it
+    Runtime::kickstage().run(&with_namespaces(own("uts", "uts"))).ok();
+}
+
 /// A process in namespaces of its own, ended with the value.
 struct Holder(Child);
 

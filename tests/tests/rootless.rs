@@ -121,6 +121,26 @@ fn what_a_config_for_root_leaves_out_is_given_to_who_is_not_root() {
 }
 
 #[test]
+fn exec_and_mounts_enter_the_namespace_that_a_config_for_root_leaves_out() {
+    let bundle = of_root(&["sleep", "1000"]);
+    let runtime = runtime();
+    let id = runtime.start(&bundle);
+    let exec = |words: &[&str]| runtime.call(&[&["exec", &id], words].concat()).ok().stdout;
+    assert_eq!(exec(&["id", "-u"]), "0\n");
+    let first = exec(&["readlink", "/proc/1/ns/user"]);
+    assert_eq!(exec(&["readlink", "/proc/self/ns/user"]), first);
+    let list = bundle.path().join("mounts.json");
+    fs::write(
+        &list,
+        json!([{"destination": "/added", "type": "tmpfs", "source": "tmpfs"}]).to_string(),
+    )
+    .unwrap();
+    runtime.call(&["mounts", "add", &id, list.to_str().unwrap()]).ok();
+    assert!(exec(&["busybox", "grep", "-c", " /added ", "/proc/self/mountinfo"]) == "1\n");
+    runtime.call(&["delete", "--force", &id]).ok();
+}
+
+#[test]
 fn who_wants_no_namespace_but_those_that_are_named_gets_none() {
     let bundle = of_root(&["true"]);
     let path = bundle.path().display().to_string();

@@ -40,7 +40,8 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
     let process = container.process()?.ok_or_else(stopped)?;
     let console = parsed.path("console-socket")?;
     let changes = changes(parsed)?;
-    let spec = kickstage_stage1::read_config(&absolute("the bundle", &record.bundle)?)?;
+    let bundle = absolute("the bundle", &record.bundle)?;
+    let spec = kickstage_stage1::parse_config(&bundle, &container.config()?)?;
     let id = parsed.container()?;
     let mut decided = kickstage_stage1::exec::exec(
         &spec,
@@ -65,7 +66,7 @@ fn go(global: &Global, parsed: &Parsed) -> Result<i32> {
     let exec = Exec {
         container: process.raw(),
         container_pid: record.pid,
-        namespaces: decided.namespaces,
+        namespaces: record.namespaces,
         cgroups: cgroups(record, &parsed.all("cgroup"))?,
         unit: record.unit.clone(),
         process: decided.process,
@@ -205,7 +206,7 @@ mod tests {
             made: 1,
         };
         serde_json::from_value(serde_json::json!({
-            "ociVersion": "1.3.0", "id": "box", "pid": 0, "bundle": "/b", "rootfs": "/r", "created": 0,
+            "ociVersion": "1.3.0", "id": "box", "pid": 0, "bundle": "/b", "rootfs": "/r", "namespaces": 0, "created": 0,
             "ownerUid": 0, "process": null, "cgroups": [dir("cpu,cpuacct"), dir("memory")],
         }))
         .unwrap()

@@ -28,13 +28,15 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
     let container = Container::open(&global.root()?, &parsed.container_at(1)?)?;
     let stopped = || Error::new(Role::Cli, "change mounts").because("the container has stopped");
     let process = container.process()?.ok_or_else(stopped)?;
-    let bundle = absolute("the bundle", &container.record()?.bundle)?;
-    let spec = kickstage_stage1::read_config(&bundle)?;
-    let decided = live_mounts(&spec, &bundle, &entries(file)?, change, &global.judge)?;
+    let record = container.record()?;
+    let bundle = absolute("the bundle", &record.bundle)?;
+    let spec = kickstage_stage1::parse_config(&bundle, &container.config()?)?;
+    let decided =
+        live_mounts(&spec, record.namespaces, &bundle, &entries(file)?, change, &global.judge)?;
     global.warn();
     let mounts = LiveMounts {
         container: process.raw(),
-        namespaces: decided.namespaces,
+        namespaces: record.namespaces,
         trees: decided.trees,
         steps: decided.steps,
         report: global.report.clone(),

@@ -58,14 +58,14 @@ pub(super) fn exec(container: &Container, id: &Text, asked: &Exec) -> Result<c_i
     }
     let process = container.process()?.ok_or_else(stopped)?;
     let bundle = Text::new(record.bundle.as_str()).map_err(|_| stopped())?;
-    let spec = kickstage_stage1::read_config(&bundle)?;
+    let spec = kickstage_stage1::parse_config(&bundle, &container.config()?)?;
     let decided =
         kickstage_stage1::exec::exec(&spec, id, &asked.changes, 0, true, &Judge::strict())?;
     let log = Log::new("exec")?;
     let further = Further {
         container: process.raw(),
         container_pid: record.pid,
-        namespaces: decided.namespaces,
+        namespaces: record.namespaces,
         cgroups: record.cgroups.clone(),
         unit: record.unit.clone(),
         process: decided.process,

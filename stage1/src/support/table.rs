@@ -71,7 +71,7 @@ pub static ROWS: &[Row] = &[
     row("/process/consoleSize/height", "rows"),
     row("/process/consoleSize/width", "columns"),
     row("/process/cwd", "absolute; made if absent; never outside the root"),
-    row("/process/env", "as given; HOME is added out of /etc/passwd"),
+    row("/process/env", "as given; of the same name the last; HOME is added out of /etc/passwd"),
     row("/process/env/*", "NAME=value"),
     row("/process/args", "the first is searched in PATH of env"),
     row("/process/args/*", "any bytes but NUL"),
@@ -134,7 +134,7 @@ pub static ROWS: &[Row] = &[
     row("/hooks/*/*/args/*", "any bytes but NUL"),
     row("/hooks/*/*/env", "its whole environment"),
     row("/hooks/*/*/env/*", "NAME=value"),
-    row("/hooks/*/*/timeout", "seconds; then SIGKILL for it and what it started"),
+    row("/hooks/*/*/timeout", "seconds, 600 if absent; then SIGKILL for it and what it started"),
     row("/annotations", "shown by `state` and given to hooks; ours are below"),
     row("/annotations/*", "any text"),
     row("/linux", "optional"),
@@ -144,7 +144,7 @@ pub static ROWS: &[Row] = &[
         "pid, network, mount, ipc, uts, user, cgroup, time; who is not root gets a user namespace unless there is one \
          or --rootless=false",
     ),
-    row("/linux/namespaces/*/path", "absolute; of the right kind"),
+    row("/linux/namespaces/*/path", "absolute; of the right kind; one of the caller's own is shared as if it was not named"),
     row(
         "/linux/uidMappings",
         "newuidmap(1) where the caller may not; without any, who is not root gets his own id as 0 and his subordinate \

@@ -171,8 +171,9 @@ pub(super) const EXEC: Command = Command {
     group: Group::Life,
     summary: "execute another program in a running container",
     description: "The program gets the container's namespaces, control groups and seccomp \
-        filter, and what config.json in the bundle says of its own process, but for what the \
-        flags change.",
+        filter, and what config.json said of its own process when it was created, but for what \
+        the flags change. What a process file leaves out of limits, capabilities and labels is \
+        as in config.json.",
     arguments: &[
         ID,
         Argument {
