@@ -20,18 +20,18 @@ use kickstage_starter::Child;
 use kickstage_sys::{Fd, FdRef, file, process, sched, signal};
 
 /// Makes the process, and stands before it unless it is detached. `body` is run as the process,
-/// in its namespaces and cgroups, with the host's procfs where it needs one. Gives the exit
-/// status for the command.
+/// in its namespaces and cgroups, with the host's procfs where it needs one, which it has to close
+/// before it looks anything up in the container. Gives the exit status for the command.
 pub fn exec(
     exec: &Exec,
     console: Console,
     kept: &[i32],
-    body: impl Fn(Inherited, Option<&Fd>) -> i32,
+    body: impl Fn(Inherited, Option<Fd>) -> i32,
 ) -> Result<i32> {
     signal::block_all().during(Role::Master, "block signals")?;
     let (ours, theirs) = Channel::pair()?;
     let (console_socket, relay) = console_ends(console)?;
-    let proc = host_proc(exec)?;
+    let proc = Cell::new(host_proc(exec)?);
     let agent =
         exec.listener.as_ref().map(|(listener, _)| listener::connect(listener)).transpose()?;
     if !exec.affinity.is_empty() {
@@ -46,20 +46,21 @@ pub fn exec(
     limits::make_room(exec.namespaces, &exec.process.rlimits)?;
     let child = spawn(exec, |entrances| {
         let inherited = inherited.take().expect("taken in the parent after the fork only");
+        let proc = proc.take();
         let mut open = kept.to_vec();
         open.extend(proc.as_ref().map(Fd::raw));
         let entered = entrances.iter().try_for_each(Entrance::enter);
         match entered.and_then(|()| {
             close_the_rest(exec.process.preserve_fds, &exec.report, &inherited, open)
         }) {
-            Ok(()) => body(inherited, proc.as_ref()),
+            Ok(()) => body(inherited, proc),
             Err(error) => {
                 let _ = inherited.channel.send(&Message::Failed(error));
                 1
             }
         }
     })?;
-    drop(inherited.take());
+    drop((inherited.take(), proc.take()));
     let begun = begin(exec, &ours, &child, relay.as_ref(), agent.as_ref());
     let terminal = begun.inspect_err(|_| {
         let _ = process::signal(child.pidfd.borrow(), libc::SIGKILL);
@@ -109,8 +110,8 @@ fn begin(
 
 /// Labels are written through it.
 fn host_proc(exec: &Exec) -> Result<Option<Fd>> {
-    let process = &exec.process;
-    if process.apparmor_profile.is_none() && process.selinux_label.is_none() {
+    let spec = &exec.process;
+    if spec.apparmor_profile.is_none() && spec.selinux_label.is_none() {
         return Ok(None);
     }
     let proc = file::open_host(c"/proc", libc::O_PATH | libc::O_DIRECTORY);

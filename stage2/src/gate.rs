@@ -19,6 +19,11 @@ impl Gate {
         Self { gate: Some(gate), result }
     }
 
+    /// What is open of it.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = i32> {
+        self.gate.iter().chain([&self.result]).map(Fd::raw)
+    }
+
     /// Waits for `start`.
     pub(crate) fn wait(&self) -> Result<()> {
         let Some(gate) = &self.gate else { return Ok(()) };

@@ -17,20 +17,14 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// `proc` is the host's; `None`: /proc leads to it.
-    pub(crate) fn open(spec: &ProcessSpec, proc: Option<&Fd>) -> Result<Self> {
+    /// `proc` is the host's, and closed again; `None`: /proc leads to it.
+    pub(crate) fn open(spec: &ProcessSpec, proc: Option<Fd>) -> Result<Self> {
         if spec.apparmor_profile.is_none() && spec.selinux_label.is_none() {
             return Ok(Self { apparmor: None, selinux: None, selinux_key: None });
         }
-        let opened = match proc {
-            Some(_) => None,
-            None => Some(file::open_host(c"/proc", libc::O_PATH | libc::O_DIRECTORY).during_on(
-                Role::Stage2,
-                "open",
-                "/proc",
-            )?),
-        };
-        let proc = proc.or(opened.as_ref()).expect("one of both is there").borrow();
+        let own = || file::open_host(c"/proc", libc::O_PATH | libc::O_DIRECTORY);
+        let opened = proc.map_or_else(own, Ok).during_on(Role::Stage2, "open", "/proc")?;
+        let proc = opened.borrow();
         let apparmor = spec.apparmor_profile.as_ref().map(|_| apparmor_file(proc)).transpose()?;
         let of_selinux = |wanted: bool, name| {
             let opened = wanted.then(|| open_attribute(proc, name)).transpose();
@@ -46,6 +40,11 @@ impl Labels {
                 c"thread-self/attr/keycreate",
             )?,
         })
+    }
+
+    /// What is open: files, through which no path leads anywhere.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = i32> {
+        [&self.apparmor, &self.selinux, &self.selinux_key].into_iter().flatten().map(Fd::raw)
     }
 
     /// A keyring that the program may not read would be of no use to it.

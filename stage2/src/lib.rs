@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod console;
 mod credentials;
+mod descriptors;
 mod empty;
 pub mod exec;
 mod gate;
@@ -49,7 +50,7 @@ pub trait Helpers {
 /// not get there, after it has told the reason to whoever waits for it.
 pub fn run(assembly: &Assembly, mut inherited: Inherited, helpers: &mut impl Helpers) -> i32 {
     let mut gate = inherited.gate.take().map(Gate::new);
-    let failure = match prepare(assembly, &mut inherited, helpers) {
+    let failure = match prepare(assembly, &mut inherited, gate.as_ref(), helpers) {
         Ok(ready) => match wait_for_start(&inherited, gate.as_ref()) {
             Ok(()) => {
                 if gate.is_some() && matches!(assembly.plan.supervision, Supervision::Resident(_)) {
@@ -83,6 +84,7 @@ struct Ready {
 fn prepare(
     assembly: &Assembly,
     inherited: &mut Inherited,
+    gate: Option<&Gate>,
     helpers: &mut impl Helpers,
 ) -> Result<Ready> {
     let (plan, spec) = (&assembly.plan, &assembly.process);
@@ -120,6 +122,12 @@ fn prepare(
         console::open(console, inherited.console_socket.take())?;
     }
     let handler = assembly.descriptors.handler;
+    let channel = inherited.channel.socket().raw();
+    let console = inherited.console_socket.as_ref().map(Fd::raw);
+    let told = [Some(channel), console, assembly.report.log_fd, handler].into_iter().flatten();
+    let gates = gate.into_iter().flat_map(Gate::descriptors);
+    // before the first path that the container may have laid out
+    descriptors::close_the_rest(spec.preserve_fds, told.chain(gates).chain(labels.descriptors()))?;
     let program = become_the_user(spec, handler, &labels, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
     inherited.channel.send(&Message::Ready)?;
@@ -195,8 +203,6 @@ fn execute(
                 .at("/process"));
         }
         labels.apply(spec)?;
-        file::close_on_exec_from(3 + spec.preserve_fds)
-            .during(Role::Stage2, "close what is not the program's")?;
         signal::set_all_default();
         signal::unblock_all().during(Role::Stage2, "unblock signals")?;
         if let Some(ruleset) = &spec.landlock {

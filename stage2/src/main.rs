@@ -70,6 +70,6 @@ fn run(numbers: [Option<i32>; 7], trees: &[i32]) -> Result<i32> {
     let trees = trees.iter().map(|tree| take(Some(*tree), "a mount tree"));
     let trees = trees.collect::<Result<_>>()?;
     let inherited = Inherited { channel, gate, console_socket, trees };
-    let mut crew = standalone::Crew::start(&assembly, &rpc)?;
+    let mut crew = standalone::Crew::start(&assembly, rpc)?;
     Ok(kickstage_stage2::run(&assembly, inherited, &mut crew))
 }

@@ -17,8 +17,8 @@ pub(crate) struct Crew<'a> {
 
 impl<'a> Crew<'a> {
     /// Starts the server. It shares our root and working directory (`CLONE_FS`), so that its
-    /// change of root is ours.
-    pub(crate) fn start(assembly: &'a Assembly, program: &Fd) -> Result<Self> {
+    /// change of root is ours. `program` is closed: it is a file of the host.
+    pub(crate) fn start(assembly: &'a Assembly, program: Fd) -> Result<Self> {
         let (ours, theirs) = socket::pair().during(Role::Stage2, "make a socket pair")?;
         let number = CString::new(theirs.raw().to_string()).expect("digits have no NUL");
         match process::fork(clone::FS, None).during(Role::Stage2, "start kickstage-rpc")? {

@@ -143,6 +143,20 @@ fn cve_2024_21626_no_descriptor_leads_out_of_the_root() {
 }
 
 #[test]
+fn cve_2024_21626_the_hosts_procfs_leads_no_program_of_a_labelled_exec_out() {
+    // where AppArmor does not run the profile is refused, but only after the program is found
+    let enabled = "mount -t tmpfs tmpfs /sys/module && mkdir -p /sys/module/apparmor/parameters \
+                   && echo Y >/sys/module/apparmor/parameters/enabled";
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    let running = Running::new(Runtime::kickstage().after(enabled), bundle);
+    for number in 3..20 {
+        let program = format!("/proc/self/fd/{number}/self/root/bin/true");
+        let ended = running.exec(&["--apparmor", "unconfined"], &[&program]);
+        assert!(ended.code == 255 && ended.stderr.contains("/process/args"), "{ended:?}");
+    }
+}
+
+#[test]
 fn cve_2024_21626_a_directory_of_the_host_that_is_passed_on_is_no_way_out() {
     let victim = Victim::new();
     let (runtime, running) = (Runtime::kickstage(), Running::sleeping());

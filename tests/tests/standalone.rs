@@ -29,6 +29,17 @@ fn the_standalone_programs_do_what_the_linked_roles_do() {
 }
 
 #[test]
+fn cve_2024_21626_and_2019_5736_no_program_of_the_engine_is_found_by_its_descriptor() {
+    let runtime = Runtime::kickstage();
+    for number in 3..20 {
+        let bundle = Bundle::new(&[&format!("/proc/self/fd/{number}")]);
+        let path = bundle.path().display().to_string();
+        let ended = runtime.call(&["run", "--standalone", "-b", &path, &unique_id()]);
+        assert!(ended.code == 1 && ended.stderr.contains("/process/args"), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_plan_can_be_edited_on_its_way() {
     let runtime = Runtime::kickstage();
     let bundle = Bundle::new(&["echo", "as planned"]);
