@@ -93,6 +93,9 @@ int ks_stage1(struct starterConfig *config);
  * says that it is ready ('t'), waits to be started ('s'), and becomes the program. With `exec`
  * in the configuration nobody is talked to.
  *
+ * Closes every descriptor but the standard streams and the socket before it looks the program up:
+ * through /proc/self/fd a program of the container would be found on whatever is open. A failure
+ * does not bring them back.
  * master_socket: stage2's end of the socket pair with the master; any negative number for none.
  * Returns only on failure: 1, after sending 'f', with the message on stderr.
  */

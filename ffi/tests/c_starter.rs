@@ -346,6 +346,27 @@ fn cve_2019_5736_no_process_in_the_container_leads_to_the_hosts_file() {
 }
 
 #[test]
+fn cve_2024_21626_what_the_starter_has_open_leads_no_program_out_of_the_root() {
+    let running = Engine::new(&["sleep", "1000"]);
+    assert_eq!(running.create().code, 0);
+    for number in 3..20 {
+        // the bundle, if that is open
+        let outside = format!("/proc/self/fd/{number}/rootfs/bin/echo");
+        let engine = Engine::new(&[&outside]);
+        for ended in [engine.create(), running.exec(&[&outside])] {
+            assert!(ended.code != 0 && ended.stderr.contains("/process/args"), "{ended:?}");
+        }
+        let script = running.inside("bin/way");
+        fs::write(&script, format!("#!{outside}\n")).unwrap();
+        fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+        let ended = running.exec(&["/bin/way"]);
+        assert!(ended.code != 0 && ended.stdout.is_empty(), "{ended:?}");
+    }
+    running.kill(9);
+    running.wait_until_stopped();
+}
+
+#[test]
 fn cve_2019_11328_an_instance_directory_that_others_could_write_is_not_used() {
     let victim = Victim::new();
     let refused = |engine: &Engine, why: &str| {

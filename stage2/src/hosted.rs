@@ -3,7 +3,7 @@
 //! The starter has made the namespaces, and given up what the container may not have, but for
 //! `CAP_SYS_ADMIN`; rpc has set the container up. What is left is the process itself.
 
-use crate::{credentials, home, keyring, labels, landlock, limits, program};
+use crate::{credentials, descriptors, home, keyring, labels, landlock, limits, program};
 use kickstage_config::plan::Hook;
 use kickstage_config::process::ProcessSpec;
 use kickstage_config::{Context, Error, Result, Role};
@@ -73,7 +73,10 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Res
     }
     let labels = labels::Labels::open(spec, None)?;
     keyring::leave_callers(spec, &labels)?;
-    connect(&place.streams)?;
+    connect(core::mem::replace(&mut place.streams, Streams::Inherited))?;
+    // the starter has left open what it has worked with, directories of the host among it
+    let told = [&place.master, stderr].into_iter().flatten().map(Fd::raw);
+    descriptors::close_the_rest(0, told.chain(labels.descriptors()))?;
     program::enter_directory(&spec.cwd)?;
     file::umask(spec.umask.unwrap_or(0o022));
     let program = if spec.empty {
@@ -87,7 +90,6 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Res
     }
     (place.run_hooks)(&spec.start_container)?;
     labels.apply(spec)?;
-    file::close_on_exec_from(3).during(Role::Stage2, "close what is not the program's")?;
     signal::set_all_default();
     signal::unblock_all().during(Role::Stage2, "unblock signals")?;
     give_up_the_rest(spec)?;
@@ -98,7 +100,7 @@ fn go(spec: &ProcessSpec, place: &mut Place<'_>, stderr: &mut Option<Fd>) -> Res
 }
 
 /// A session of its own; with a terminal, that controls it.
-fn connect(streams: &Streams) -> Result<()> {
+fn connect(streams: Streams) -> Result<()> {
     let place = |fd: &Fd, number| {
         file::place(fd.borrow(), number).during(Role::Stage2, "connect the streams")
     };
@@ -106,12 +108,12 @@ fn connect(streams: &Streams) -> Result<()> {
         Streams::Inherited => Ok(()),
         Streams::Pipes(ends) => {
             new_session()?;
-            (0..).zip(ends).try_for_each(|(number, end)| place(end, number))
+            (0..).zip(&ends).try_for_each(|(number, end)| place(end, number))
         }
         Streams::Terminal(terminal) => {
             new_session()?;
             tty::control(terminal.borrow()).during(Role::Stage2, "take the terminal over")?;
-            (0..=2).try_for_each(|number| place(terminal, number))
+            (0..=2).try_for_each(|number| place(&terminal, number))
         }
     }
 }

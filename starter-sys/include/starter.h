@@ -110,7 +110,7 @@ struct container {
 
 /** The starter itself. */
 struct starter {
-    /** The directory to change to after stage1, or -1. */
+    /** The directory to change to after stage1, or -1. Then close it: it is the host's. */
     int workingDirectoryFd;
     /** Descriptors of stage1 that stay open after it. */
     int fds[STARTER_MAX_FDS];

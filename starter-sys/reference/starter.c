@@ -177,8 +177,12 @@ static void run_stage1(void)
             known[sconfig->starter.fds[i]] = 1;
     }
     descriptors(known, sizeof known, 1);
-    if (sconfig->starter.workingDirectoryFd >= 0 && fchdir(sconfig->starter.workingDirectoryFd) < 0)
+    if (sconfig->starter.workingDirectoryFd < 0)
+        return;
+    if (fchdir(sconfig->starter.workingDirectoryFd) < 0)
         fatal("enter the working directory");
+    /* the container must not find it: no exec closes it before the program is looked up */
+    close(sconfig->starter.workingDirectoryFd);
 }
 
 /* The parent stays until the daemon says that all is ready, or ends. */
