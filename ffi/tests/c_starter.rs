@@ -275,6 +275,22 @@ fn what_can_not_be_done_is_told_and_leaves_nothing() {
 }
 
 #[test]
+fn an_exec_where_no_mount_namespace_leads_to_the_containers_root_is_refused() {
+    let namespaces = json!([{"type": "pid"}, {"type": "uts"}]);
+    let engine = Engine::new(&["sleep", "1000"])
+        .with("/linux/namespaces", namespaces)
+        .with("/linux/maskedPaths", json!([]))
+        .with("/linux/readonlyPaths", json!([]))
+        .with("/mounts", json!([]));
+    let created = engine.create();
+    assert_eq!(created.code, 0, "{created:?}");
+    let refused = engine.exec(&["true"]);
+    assert!(refused.code == 255 && refused.stderr.contains("/linux/namespaces"), "{refused:?}");
+    engine.kill(9);
+    engine.wait_until_stopped();
+}
+
+#[test]
 fn a_container_without_a_program_only_waits() {
     let mut engine = Engine::new(&["true"]);
     engine.extra = json!({"emptyProcess": true});

@@ -17,7 +17,9 @@ use kickstage_config::exec::Exec;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_starter::Child;
-use kickstage_sys::{Fd, FdRef, file, process, sched, signal};
+use kickstage_sys::file::{self, Resolve, magic};
+use kickstage_sys::process::{self, clone};
+use kickstage_sys::{Errno, Fd, FdRef, sched, signal};
 
 /// Makes the process, and stands before it unless it is detached. `body` is run as the process,
 /// in its namespaces and cgroups, with the host's procfs where it needs one, which it has to close
@@ -31,7 +33,7 @@ pub fn exec(
     signal::block_all().during(Role::Master, "block signals")?;
     let (ours, theirs) = Channel::pair()?;
     let (console_socket, relay) = console_ends(console)?;
-    let proc = Cell::new(host_proc(exec)?);
+    let (proc, root) = (Cell::new(host_proc(exec)?), root_to_enter(exec)?);
     let agent =
         exec.listener.as_ref().map(|(listener, _)| listener::connect(listener)).transpose()?;
     if !exec.affinity.is_empty() {
@@ -50,7 +52,7 @@ pub fn exec(
         let mut open = kept.to_vec();
         open.extend(proc.as_ref().map(Fd::raw));
         let entered = entrances.iter().try_for_each(Entrance::enter);
-        match entered.and_then(|()| {
+        match entered.and_then(|()| root.as_ref().map_or(Ok(()), enter_root)).and_then(|()| {
             close_the_rest(exec.process.preserve_fds, &exec.report, &inherited, open)
         }) {
             Ok(()) => body(inherited, proc),
@@ -116,6 +118,33 @@ fn host_proc(exec: &Exec) -> Result<Option<Fd>> {
     }
     let proc = file::open_host(c"/proc", libc::O_PATH | libc::O_DIRECTORY);
     proc.map(Some).during_on(Role::Master, "open", "/proc")
+}
+
+/// The root directory of the container's first process, if the container has no mount namespace:
+/// entering its namespaces then does not lead there.
+fn root_to_enter(exec: &Exec) -> Result<Option<Fd>> {
+    if exec.namespaces & clone::NEWNS != 0 {
+        return Ok(None);
+    }
+    let path = Text::new(format!("{}/root", exec.container_pid))
+        .expect("a number and a literal have no NUL");
+    let open = || {
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let proc = file::open_host(c"/proc", flags)?;
+        if file::filesystem(proc.borrow())? != magic::PROC {
+            return Err(Errno(libc::EXDEV));
+        }
+        let root = file::open(proc.borrow(), &path, flags, 0, Resolve::Anywhere)?;
+        // afterwards: who is still there has had its number all the time
+        process::signal(FdRef::of_raw(exec.container), 0).map(|()| root)
+    };
+    open().map(Some).during(Role::Master, "open the container's root")
+}
+
+fn enter_root(root: &Fd) -> Result<()> {
+    file::change_dir(root.borrow())
+        .and_then(|()| file::change_root(c"."))
+        .during(Role::Master, "enter the container's root")
 }
 
 fn spawn(exec: &Exec, body: impl Fn(&[Entrance]) -> i32) -> Result<Child> {

@@ -47,6 +47,11 @@ pub fn prepare_config(common: &mut Common, is_suid: bool) -> Result<StarterConfi
     let exec = common.engine_config.exec;
     let decided = decide(common)?;
     let mut starter = decided.starter;
+    if exec && starter.container.namespaces.paths.mount.is_none() {
+        let error =
+            invalid("/linux/namespaces", "no mount namespace leads to the container's root");
+        return Err(error.remedy("make the container with a mount namespace"));
+    }
     complete(&mut starter, exec)?;
     let engine = &mut common.engine_config;
     // the default, if none is named

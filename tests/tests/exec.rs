@@ -274,6 +274,23 @@ fn a_terminal_is_passed_through() {
 }
 
 #[test]
+fn an_exec_is_in_the_containers_root_also_where_no_mount_namespace_leads_there() {
+    let none = json!([]);
+    let mut bundle = Bundle::new(&["sleep", "1000"]).with("/mounts", none.clone());
+    for key in ["maskedPaths", "readonlyPaths", "devices"] {
+        bundle = bundle.with(&format!("/linux/{key}"), none.clone());
+    }
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "mount");
+    let running = Running::new(Runtime::kickstage(), bundle);
+    fs::write(running.bundle.inside("own"), "container\n").unwrap();
+    assert_eq!(running.exec(&[], &["cat", "/own"]).ok().stdout, "container\n");
+    let outside = running.bundle.inside("own").display().to_string();
+    assert_eq!(running.exec(&[], &["cat", &outside]).code, 1);
+    assert_eq!(running.exec(&["--cwd", "/.."], &["cat", "own"]).ok().stdout, "container\n");
+}
+
+#[test]
 fn a_container_without_namespaces_of_its_own_is_entered_too() {
     let mut bundle = Bundle::new(&["sleep", "1000"]).with("/hostname", json!(""));
     let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
