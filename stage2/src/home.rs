@@ -4,7 +4,8 @@ use alloc::format;
 use alloc::vec::Vec;
 use kickstage_config::Text;
 use kickstage_config::process::ProcessSpec;
-use kickstage_sys::file::{self, Resolve};
+use kickstage_sys::file::{self, Resolve, magic};
+use kickstage_sys::{Errno, Fd};
 
 const PASSWD_LIMIT: usize = 1 << 20;
 
@@ -27,10 +28,23 @@ pub(crate) fn environment(spec: &ProcessSpec) -> Vec<Text> {
 
 fn read_passwd() -> kickstage_sys::Result<Vec<u8>> {
     let root = file::open_host(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
-    // O_NONBLOCK: an image may have put a fifo there
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK;
-    let passwd = file::open(root.borrow(), c"etc/passwd", flags, 0, Resolve::InRoot)?;
+    let open = |flags| {
+        let passwd = file::open(root.borrow(), c"etc/passwd", flags, 0, Resolve::InRoot)?;
+        if is_plain(&passwd)? { Ok(passwd) } else { Err(Errno(libc::EINVAL)) }
+    };
+    // a device or a fifo is not to be opened even for a look
+    drop(open(libc::O_PATH)?);
+    // O_NONBLOCK: it may be a fifo by now
+    let passwd = open(libc::O_RDONLY | libc::O_NONBLOCK)?;
     file::read_all(passwd.borrow(), PASSWD_LIMIT)
+}
+
+/// Whether it is a file to read. What the kernel makes up may be gone when it has been read, such
+/// as the host's messages in /proc/kmsg; it is in no procfs, or has no size.
+fn is_plain(found: &Fd) -> kickstage_sys::Result<bool> {
+    let file = file::stat(found.borrow())?;
+    let made_up = file.size == 0 || file::filesystem(found.borrow())? == magic::PROC;
+    Ok(file.kind() == libc::S_IFREG && !made_up)
 }
 
 fn home_of(uid: u32, passwd: &[u8]) -> Option<&str> {

@@ -16,6 +16,17 @@ fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("a path has no NUL")
 }
 
+/// What happens to a file from now on, of the `wanted` kinds (inotify(7)); never waits.
+pub fn watch(path: &Path, wanted: u32) -> fs::File {
+    let path = c_path(path);
+    // SAFETY: the descriptor is new, the path ends with a NUL.
+    unsafe {
+        let fd = libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK);
+        assert!(fd >= 0 && libc::inotify_add_watch(fd, path.as_ptr(), wanted) >= 0);
+        fs::File::from_raw_fd(fd)
+    }
+}
+
 /// A directory of the host that has to stay as it is. It holds one file, `file`.
 pub struct Victim {
     dir: TempDir,
@@ -33,14 +44,8 @@ impl Victim {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         fs::write(dir.path().join("file"), "host\n").expect("writable");
-        let path = c_path(dir.path());
         let wanted = libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVE | libc::IN_ATTRIB;
-        // SAFETY: the descriptor is new, the path ends with a NUL.
-        let events = unsafe {
-            let fd = libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK);
-            assert!(fd >= 0 && libc::inotify_add_watch(fd, path.as_ptr(), wanted) >= 0);
-            fs::File::from_raw_fd(fd)
-        };
+        let events = watch(dir.path(), wanted);
         Self { dir, events }
     }
 

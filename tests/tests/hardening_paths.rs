@@ -2,13 +2,14 @@
 //! the hard way: each test has the number of the lesson in its name, and fails without the defence.
 
 use kickstage_tests::attack::{
-    FakeProc, SharedMount, Victim, races, some_races, while_attacking, while_exchanging,
+    FakeProc, SharedMount, Victim, races, some_races, watch, while_attacking, while_exchanging,
 };
 use kickstage_tests::bundle::unique_id;
 use kickstage_tests::{Bundle, Ended, Running, Runtime};
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -95,13 +96,20 @@ fn cve_2025_52881_kernel_parameters_go_to_the_kernel_not_to_the_image() {
 
 #[test]
 fn cve_2025_24965_files_of_the_image_that_we_read_may_be_anything() {
+    let node = |path: &Path, kind: libc::mode_t| {
+        let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the path ends with a NUL.
+        assert_eq!(unsafe { libc::mknod(path.as_ptr(), kind | 0o666, libc::makedev(1, 3)) }, 0);
+    };
+    for kind in [libc::S_IFIFO, libc::S_IFCHR] {
+        let bundle = Bundle::script("echo $HOME");
+        fs::remove_file(bundle.inside("etc/passwd")).unwrap();
+        node(&bundle.inside("etc/passwd"), kind);
+        let mut opened = watch(&bundle.inside("etc/passwd"), libc::IN_OPEN);
+        assert_eq!(run(&bundle).ok().stdout, "/\n");
+        assert!(opened.read(&mut [0; 4096]).is_err(), "{kind:o} has been opened");
+    }
     for make in [
-        |path: &Path| symlink("/proc/kmsg", path).unwrap(),
-        |path: &Path| {
-            let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-            // SAFETY: the path ends with a NUL.
-            assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o666) }, 0);
-        },
         |path: &Path| symlink("../../../../../../etc/shadow", path).unwrap(),
         |path: &Path| fs::create_dir(path).unwrap(),
     ] {
@@ -110,6 +118,23 @@ fn cve_2025_24965_files_of_the_image_that_we_read_may_be_anything() {
         make(&bundle.inside("etc/passwd"));
         assert_eq!(run(&bundle).ok().stdout, "/\n");
     }
+}
+
+#[test]
+fn cve_2025_24965_the_hosts_kernel_messages_are_not_taken_for_users() {
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    fs::remove_file(bundle.inside("etc/passwd")).unwrap();
+    symlink("/proc/kmsg", bundle.inside("etc/passwd")).unwrap();
+    let message = unique_id();
+    fs::write("/dev/kmsg", format!("<5>{message}\n")).unwrap();
+    let running = Running::new(Runtime::kickstage(), bundle);
+    assert_eq!(running.exec(&[], &["sh", "-c", "echo $HOME"]).ok().stdout, "/\n");
+    // who reads them takes them away
+    let mut kmsg = fs::OpenOptions::new();
+    let mut kmsg = kmsg.read(true).custom_flags(libc::O_NONBLOCK).open("/proc/kmsg").unwrap();
+    let mut left = Vec::new();
+    let _ = kmsg.read_to_end(&mut left);
+    assert!(String::from_utf8_lossy(&left).contains(&message), "they have been read");
 }
 
 #[test]
