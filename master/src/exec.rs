@@ -110,10 +110,11 @@ fn begin(
     relay.map(receive_terminal).transpose()
 }
 
-/// Labels are written through it.
+/// Labels are written through it, and whether groups of the caller may stay is read.
 fn host_proc(exec: &Exec) -> Result<Option<Fd>> {
     let spec = &exec.process;
-    if spec.apparmor_profile.is_none() && spec.selinux_label.is_none() {
+    let labelled = spec.apparmor_profile.is_some() || spec.selinux_label.is_some();
+    if !labelled && process::group_count() == 0 {
         return Ok(None);
     }
     let proc = file::open_host(c"/proc", libc::O_PATH | libc::O_DIRECTORY);

@@ -4,21 +4,53 @@ use alloc::vec::Vec;
 use kickstage_config::channel::{Channel, Message};
 use kickstage_config::process::{ProcessSpec, Seccomp};
 use kickstage_config::{Context, Error, Result, Role};
-use kickstage_sys::{Errno, FdRef, caps, process, seccomp};
+use kickstage_sys::file::{self, Resolve, magic};
+use kickstage_sys::{Errno, Fd, FdRef, caps, process, seccomp};
+
+/// What may become of additional groups that the caller has and the container does not want.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallersGroups {
+    /// They have to go.
+    Go,
+    /// The user namespace lets nobody change them (user_namespaces(7), setgroups), or there are
+    /// none.
+    Stay,
+}
+
+impl CallersGroups {
+    /// `proc` is the host's; `None`: /proc leads to it.
+    pub(crate) fn look(proc: Option<&Fd>) -> Self {
+        let denied = || -> kickstage_sys::Result<bool> {
+            let own =
+                proc.is_none().then(|| file::open_host(c"/proc", libc::O_PATH)).transpose()?;
+            let proc = proc.or(own.as_ref()).ok_or(Errno(libc::ENOENT))?;
+            let flags = libc::O_RDONLY;
+            let answer = file::open(proc.borrow(), c"self/setgroups", flags, 0, Resolve::OneMount)?;
+            let of_kernel = file::filesystem(answer.borrow())? == magic::PROC;
+            Ok(of_kernel && file::read_all(answer.borrow(), 16)?.starts_with(b"deny"))
+        };
+        if process::group_count() == 0 || denied().unwrap_or(false) { Self::Stay } else { Self::Go }
+    }
+}
+
+/// Takes the container's additional groups. Before any filter, which could only pretend that it
+/// is forbidden; before the user changes, who may not do it.
+pub(crate) fn take_groups(spec: &ProcessSpec, callers: CallersGroups) -> Result<()> {
+    match process::set_groups(&spec.groups) {
+        Err(Errno(libc::EPERM)) if spec.groups.is_empty() && callers == CallersGroups::Stay => {
+            Ok(())
+        }
+        other => other
+            .during(Role::Stage2, "set the additional groups")
+            .map_err(|error| error.at("/process/user/additionalGids")),
+    }
+}
 
 /// Gives up the engine's privileges for the container's.
 pub(crate) fn take(spec: &ProcessSpec) -> Result<()> {
     let sets = &spec.capabilities;
     // first: dropping from the bounding set needs CAP_SETPCAP
     caps::limit_bounding(sets.bounding).during(Role::Stage2, "limit the bounding set")?;
-    // groups before the user, who may not change them
-    match process::set_groups(&spec.groups) {
-        // a user namespace that forbids it (user_namespaces(7), setgroups) and wants none
-        Err(Errno(libc::EPERM)) if spec.groups.is_empty() => {}
-        other => other
-            .during(Role::Stage2, "set the additional groups")
-            .map_err(|error| error.at("/process/user/additionalGids"))?,
-    }
     process::set_gid(spec.gid).map_err(|errno| unmapped("gid", spec.gid, errno))?;
     caps::keep_across_set_uid(true).during(Role::Stage2, "keep capabilities")?;
     process::set_uid(spec.uid).map_err(|errno| unmapped("uid", spec.uid, errno))?;

@@ -1,6 +1,6 @@
 //! A further process of a running container: the second half of the way to a program.
 
-use crate::{become_the_user, console, descriptors, execute, labels, limits};
+use crate::{become_the_user, console, credentials, descriptors, execute, labels, limits};
 use kickstage_config::channel::{Inherited, Message};
 use kickstage_config::exec::Exec;
 use kickstage_config::{Context, Error, Result, Role};
@@ -23,6 +23,7 @@ fn go(exec: &Exec, inherited: &mut Inherited, proc: Option<Fd>) -> Result<Error>
     process::die_with_parent(libc::SIGKILL)
         .during(Role::Stage2, "bind our life to the master's")?;
     process::new_session().during(Role::Stage2, "start a session")?;
+    let callers = credentials::CallersGroups::look(proc.as_ref());
     let labels = labels::Labels::open(spec, proc)?;
     if let Some(console) = spec.console {
         console::open(console, inherited.console_socket.take())?;
@@ -33,7 +34,7 @@ fn go(exec: &Exec, inherited: &mut Inherited, proc: Option<Fd>) -> Result<Error>
     let told = [Some(channel), console, exec.report.log_fd].into_iter().flatten();
     // before the first path that the container may have laid out
     descriptors::close_the_rest(spec.preserve_fds, told.chain(labels.descriptors()))?;
-    let program = become_the_user(spec, None, &labels, &inherited.channel)?;
+    let program = become_the_user(spec, callers, None, &labels, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
     if exec.waits() {
         // something is done from outside

@@ -94,6 +94,7 @@ fn prepare(
     // a new session first: the keyring, the terminal and job control belong to it
     process::new_session().during(Role::Stage2, "start a session")?;
     // while the host's /proc is what /proc leads to
+    let callers = credentials::CallersGroups::look(None);
     let labels = labels::Labels::open(spec, None)?;
     if !inherited.trees.is_empty() {
         helpers.take_trees(core::mem::take(&mut inherited.trees))?;
@@ -128,7 +129,7 @@ fn prepare(
     let gates = gate.into_iter().flat_map(Gate::descriptors);
     // before the first path that the container may have laid out
     descriptors::close_the_rest(spec.preserve_fds, told.chain(gates).chain(labels.descriptors()))?;
-    let program = become_the_user(spec, handler, &labels, &inherited.channel)?;
+    let program = become_the_user(spec, callers, handler, &labels, &inherited.channel)?;
     process::die_with_parent(0).during(Role::Stage2, "outlive the master")?;
     inherited.channel.send(&Message::Ready)?;
     Ok(Ready { pid, program, labels })
@@ -138,6 +139,7 @@ fn prepare(
 /// the program, if there is to be one.
 fn become_the_user(
     spec: &ProcessSpec,
+    callers: credentials::CallersGroups,
     handler: Option<i32>,
     labels: &labels::Labels,
     master: &Channel,
@@ -148,6 +150,7 @@ fn become_the_user(
     let env = home::environment(spec);
     // as root: the user may not be allowed to pass through the directories above
     let entered = program::enter_directory(&spec.cwd);
+    credentials::take_groups(spec, callers)?;
     match &spec.seccomp {
         Some(filter) if credentials::has_listener(filter) => {
             credentials::load_with_listener(filter, master)?;

@@ -282,7 +282,7 @@ static void drop_bounding(unsigned long long keep)
 }
 
 /* From root to whom the program runs as; each step needs what a later one takes away. */
-static void drop_privileges(void)
+static void drop_privileges(int user_namespace)
 {
     const struct privileges *wanted = &sconfig->container.privileges;
     const struct capabilities *sets = &wanted->capabilities;
@@ -293,8 +293,9 @@ static void drop_privileges(void)
     drop_bounding(sets->bounding);
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         fatal("keep capabilities");
+    /* a user namespace may let nobody change them; else the caller's must not stay */
     if (setgroups((size_t)(wanted->numGID > 1 ? wanted->numGID - 1 : 0), wanted->targetGID + 1) < 0 &&
-        (errno != EPERM || wanted->numGID > 1))
+        (errno != EPERM || wanted->numGID > 1 || (!user_namespace && getgroups(0, NULL) > 0)))
         fatal("set the groups");
     if (setresgid(gid, gid, gid) < 0 ||
         setresuid(wanted->targetUID, wanted->targetUID, wanted->targetUID) < 0)
@@ -348,7 +349,7 @@ static _Noreturn void container_process(struct kind kinds[5], int maps, int user
     enter_namespaces(kinds);
     if (!sconfig->container.namespace.joinOnly)
         run_rpc_server();
-    drop_privileges();
+    drop_privileges(user_namespace);
     /* the master, if there is one, is its parent again: a change of user has forgotten that */
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     _exit(ks_stage2(sconfig, master_socket[1]));

@@ -353,6 +353,12 @@ pub fn set_groups(groups: &[u32]) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
 }
 
+/// How many additional groups we are in (getgroups(2)).
+pub fn group_count() -> usize {
+    // SAFETY: with no room for them the kernel only counts.
+    unsafe { libc::getgroups(0, core::ptr::null_mut()) }.unsigned_abs() as usize
+}
+
 /// setresgid(2), all three.
 pub fn set_gid(gid: u32) -> Result<()> {
     // SAFETY: no memory is passed.

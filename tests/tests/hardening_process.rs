@@ -299,6 +299,32 @@ fn cve_2026_30892_a_user_is_what_was_written_or_an_error() {
 }
 
 #[test]
+fn the_callers_groups_go_though_a_filter_says_that_they_can_not() {
+    let refusing = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+        [{"names": ["setgroups"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::EPERM}]});
+    let bundle = Bundle::new(&["busybox", "id", "-G"])
+        .with("/process/noNewPrivileges", json!(false))
+        .with("/linux/seccomp", refusing);
+    let (runtime, path) = (Runtime::kickstage(), bundle.path().display().to_string());
+    let called_with = |flags: &[&str], words: &[&str]| {
+        let command = runtime.command(words);
+        let mut caller = std::process::Command::new("setpriv");
+        caller.args(["--groups", "1234"]).args(flags).arg(command.get_program());
+        kickstage_tests::runtime::ended(caller.args(command.get_args()).output().unwrap())
+    };
+    let id = unique_id();
+    assert_eq!(called_with(&[], &["run", "-b", &path, &id]).ok().stdout, "0\n");
+    let bundle = bundle.with("/process/args", json!(["sleep", "1000"]));
+    let id = runtime.start(&bundle);
+    let words = ["exec", &id, "busybox", "id", "-G"];
+    assert_eq!(called_with(&[], &words).ok().stdout, "0\n");
+    // who really may not change them makes no container that has them
+    let powerless = called_with(&["--bounding-set=-setgid"], &words);
+    assert!(powerless.code == 255 && powerless.stderr.contains("additionalGids"), "{powerless:?}");
+    runtime.call(&["delete", "--force", &id]).ok();
+}
+
+#[test]
 fn cve_2023_25809_the_users_cgroups_are_read_only_without_a_cgroup_namespace() {
     let maps = json!([{"containerID": 0, "hostID": 0, "size": 65_536}]);
     let writes = "for f in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs; do \
