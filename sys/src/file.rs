@@ -59,7 +59,11 @@ struct OpenHow {
     resolve: u64,
 }
 
-/// openat2(2), Linux 5.6. `O_CLOEXEC` and `O_NOCTTY` are always set.
+/// How often a path is looked up that cannot be resolved at the moment.
+const ATTEMPTS: u32 = 128;
+
+/// openat2(2), Linux 5.6. `O_CLOEXEC` and `O_NOCTTY` are always set. `EAGAIN` when the path could
+/// not be resolved in many attempts.
 pub fn open(dir: FdRef<'_>, path: &CStr, flags: i32, mode: u32, resolve: Resolve) -> Result<Fd> {
     let tty = if flags & libc::O_PATH == 0 { libc::O_NOCTTY } else { 0 };
     let how = OpenHow {
@@ -67,6 +71,7 @@ pub fn open(dir: FdRef<'_>, path: &CStr, flags: i32, mode: u32, resolve: Resolve
         mode: u64::from(mode),
         resolve: resolve.flags(),
     };
+    let mut attempts = 1;
     loop {
         // SAFETY: the path is NUL-terminated, `how` outlives the call, its size is passed.
         let fd = unsafe {
@@ -79,8 +84,10 @@ pub fn open(dir: FdRef<'_>, path: &CStr, flags: i32, mode: u32, resolve: Resolve
             )
         };
         match check(fd) {
-            // IN_ROOT gives up when a rename runs beside it; the man page says to try again.
-            Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
+            Err(Errno(libc::EINTR)) => {}
+            // IN_ROOT gives up when a rename runs beside it; the man page says to try again. Who
+            // renames without end must not hold us up, nor who has a lease on the file.
+            Err(Errno(libc::EAGAIN)) if attempts < ATTEMPTS => attempts += 1,
             // SAFETY: the kernel has just given us this descriptor.
             other => return other.map(|fd| unsafe { Fd::from_raw(fd as i32) }),
         }
@@ -341,6 +348,23 @@ mod tests {
         let refused = open(root.borrow(), c"link", libc::O_RDONLY, 0, Resolve::NoSymlinks);
         assert_eq!(refused.err(), Some(Errno(libc::ELOOP)));
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_never_to_be_had_at_once_is_given_up() {
+        const F_SETSIG: i32 = 10;
+        let path = std::format!("/tmp/kickstage-sys-lease-{}", std::process::id());
+        std::fs::write(&path, "leased").unwrap();
+        let name = alloc::ffi::CString::new(path.as_str()).unwrap();
+        let held = open_host(&name, libc::O_RDWR).unwrap();
+        // SAFETY: only the lease on our own file changes; the signal is one that does nothing.
+        unsafe {
+            assert_eq!(libc::fcntl(held.raw(), F_SETSIG, libc::SIGURG), 0);
+            assert_eq!(libc::fcntl(held.raw(), libc::F_SETLEASE, libc::F_WRLCK), 0);
+        }
+        let refused = open_host(&name, libc::O_RDONLY | libc::O_NONBLOCK);
+        assert_eq!(refused.err(), Some(Errno(libc::EAGAIN)));
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
