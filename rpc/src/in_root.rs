@@ -17,6 +17,22 @@ impl InRoot {
     pub(crate) const fn fd(&self) -> FdRef<'_> {
         self.fd.borrow()
     }
+
+    /// A mount that is held open already.
+    pub(crate) const fn of_mount(fd: Fd) -> Self {
+        Self { fd, existed: true }
+    }
+
+    /// What is mounted on top of it, or itself. No name is walked that somebody could exchange
+    /// meanwhile: `..` at the root of a walk stays there, and then steps onto what is mounted on it.
+    pub(crate) fn top(&self) -> kickstage_sys::Result<Self> {
+        match file::open(self.fd(), c"..", libc::O_PATH, 0, Resolve::InRoot) {
+            // a file has no `..`
+            Err(Errno(libc::ENOTDIR)) => self.fd.duplicate(),
+            opened => opened,
+        }
+        .map(Self::of_mount)
+    }
 }
 
 /// What a mount point has to be.

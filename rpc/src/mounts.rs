@@ -11,11 +11,8 @@ use kickstage_sys::mount::{self, Attributes, Depth, attribute};
 use kickstage_sys::{Errno, Fd, FdRef};
 
 /// Mounts a file system on a directory that is held open: the mount point can't be exchanged
-/// between check and use.
-pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
-    if wanted.flags & libc::MS_REMOUNT != 0 {
-        return remount(root, wanted);
-    }
+/// between check and use, nor before the mount is changed. Gives the mount point.
+pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<InRoot> {
     let kernel_interface = matches!(wanted.kind.to_bytes(), b"proc" | b"sysfs");
     let target = if kernel_interface {
         in_root::plain_mount_point(root, &wanted.target)?
@@ -43,14 +40,14 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
     })
     .map_err(|errno| refused(wanted, errno))?;
     if wanted.propagation.is_empty() && wanted.changes.is_empty() && !wanted.copy_up {
-        return Ok(());
+        return Ok(target);
     }
 
     // the descriptor still shows what is below the new mount
-    let top = in_root::find(root, &wanted.target)?.ok_or_else(|| moved(&wanted.target))?;
+    let top = target.top().during_on(Role::Rpc, "open", &wanted.target)?;
     let now = file::stat(top.fd()).during_on(Role::Rpc, "stat", &wanted.target)?;
     if (now.dev, now.inode) == (before.dev, before.inode) {
-        return Err(moved(&wanted.target));
+        return Err(gone(&wanted.target));
     }
     if wanted.copy_up {
         copy_up::copy(target.fd(), top.fd(), &wanted.target)?;
@@ -68,12 +65,12 @@ pub(crate) fn mount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
         Role::Rpc,
         "change mount",
         &wanted.target,
-    )
+    )?;
+    Ok(target)
 }
 
 /// Labels a directory: the root of a file system that takes no label when it is mounted.
-pub(crate) fn label(root: FdRef<'_>, path: &Text, label: &Text) -> Result<()> {
-    let found = in_root::find(root, path)?.ok_or_else(|| moved(path))?;
+pub(crate) fn label(found: &InRoot, path: &Text, label: &Text) -> Result<()> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY;
     let set = || {
         let directory = file::open(found.fd(), c".", flags, 0, Resolve::NoSymlinks)?;
@@ -83,9 +80,8 @@ pub(crate) fn label(root: FdRef<'_>, path: &Text, label: &Text) -> Result<()> {
 }
 
 /// Changes the file system that is mounted on a path.
-fn remount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
-    let top = in_root::find(root, &wanted.target)?.ok_or_else(|| moved(&wanted.target))?;
-    refuse_hidden_procfs(&top, &wanted.target)?;
+pub(crate) fn remount(top: &InRoot, wanted: &Mount) -> Result<()> {
+    refuse_hidden_procfs(top, &wanted.target)?;
     file::change_dir(top.fd()).during_on(Role::Rpc, "enter", &wanted.target)?;
     let data = (!wanted.data.is_empty()).then_some(&*wanted.data);
     mount::mount(Some(&wanted.source), c".", Some(&wanted.kind), wanted.flags, data).during_on(
@@ -93,7 +89,7 @@ fn remount(root: FdRef<'_>, wanted: &Mount) -> Result<()> {
         "remount",
         &wanted.target,
     )?;
-    change(root, &wanted.target, &wanted.changes, &wanted.propagation)
+    change(top, &wanted.target, &wanted.changes, &wanted.propagation)
 }
 
 /// Flags of mount(2), and the attributes that mean the same of a mount.
@@ -157,22 +153,23 @@ fn refused(wanted: &Mount, errno: Errno) -> Error {
     }
 }
 
-fn moved(path: &Text) -> Error {
-    Error::new(Role::Rpc, "find the new mount on")
-        .on(path)
-        .because("the path leads elsewhere now; someone is exchanging it")
+/// For a path that a step is about.
+pub(crate) fn gone(path: &Text) -> Error {
+    Error::new(Role::Rpc, "find the mount on").on(path).because("nothing is mounted there any more")
 }
 
-/// Clones a part of the host's tree, changes the clone, and attaches it.
-/// One with other owners has been cloned already, by who may do that.
-pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind, trees: &[Fd]) -> Result<()> {
+/// Clones a part of the host's tree, changes the clone, and attaches it. Gives the mount, if it
+/// is one. One with other owners has been cloned already, by who may do that.
+pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind, trees: &[Fd]) -> Result<Option<InRoot>> {
     if let Some(place) = wanted.mapped {
         let tree = trees.get(place).ok_or_else(|| {
             Error::new(Role::Rpc, "bind").on(&wanted.target).because("its tree has not been passed")
         })?;
         let is_dir =
             file::stat(tree.borrow()).during_on(Role::Rpc, "stat", &wanted.source)?.is_dir();
-        return attach(root, wanted, tree, is_dir);
+        attach(root, wanted, tree, is_dir)?;
+        let mount = tree.duplicate().during_on(Role::Rpc, "hold the mount on", &wanted.target)?;
+        return Ok(Some(InRoot::of_mount(mount)));
     }
     let follow = match wanted.source_symlink {
         SourceSymlink::Follow => 0,
@@ -188,7 +185,7 @@ pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind, trees: &[Fd]) -> Result<()> {
     })?;
     let kind = file::stat(source.borrow()).during_on(Role::Rpc, "stat", &wanted.source)?.kind();
     if kind == libc::S_IFLNK && wanted.source_symlink == SourceSymlink::Copy {
-        return copy_symlink(root, wanted, &source);
+        return copy_symlink(root, wanted, &source).map(|()| None);
     }
     let depth = if wanted.recursive { Depth::Recursive } else { Depth::One };
     let tree = mount::clone_tree(source.borrow(), depth).during_on(
@@ -196,7 +193,8 @@ pub(crate) fn bind(root: FdRef<'_>, wanted: &Bind, trees: &[Fd]) -> Result<()> {
         "clone the mount of",
         &wanted.source,
     )?;
-    attach(root, wanted, &tree, kind == libc::S_IFDIR)
+    attach(root, wanted, &tree, kind == libc::S_IFDIR)?;
+    Ok(Some(InRoot::of_mount(tree)))
 }
 
 /// Makes a symlink like the source. One that is there already must be the same.
@@ -263,13 +261,12 @@ fn refuse_hidden_procfs(target: &InRoot, path: &Text) -> Result<()> {
 
 /// Changes what is mounted at `path`.
 pub(crate) fn change(
-    root: FdRef<'_>,
+    top: &InRoot,
     path: &Text,
     changes: &[AttributeChange],
     propagation: &[u64],
 ) -> Result<()> {
-    let top = in_root::find(root, path)?.ok_or_else(|| moved(path))?;
-    refuse_hidden_procfs(&top, path)?;
+    refuse_hidden_procfs(top, path)?;
     apply(top.fd(), changes, propagation).during_on(Role::Rpc, "change mount", path)
 }
 

@@ -268,3 +268,59 @@ fn a_file_that_becomes_a_fifo_while_it_is_copied_up_makes_nobody_wait() {
     });
     assert!(made > 0, "nothing was tried");
 }
+
+/// A victim whose volume on /data holds the directory `tmp`, which someone exchanges with a symlink.
+fn exchanged(volume: &Path, leads_to: &str, on_tmp: &[serde_json::Value]) -> Bundle {
+    fs::create_dir(volume.join("tmp")).unwrap();
+    symlink(leads_to, volume.join("evil")).unwrap();
+    let bind = json!({"destination": "/data", "type": "bind", "source": volume, "options": ["bind", "rw"]});
+    let bundle = Bundle::new(&["sh", "-c", "echo > /kept/made"]).adding("/mounts", bind);
+    on_tmp.iter().cloned().fold(bundle, |bundle, mount| bundle.adding("/mounts", mount))
+}
+
+#[test]
+fn cve_2021_30465_what_is_copied_up_goes_to_the_new_mount_whoever_exchanges_its_target() {
+    let volume = tempfile::tempdir().unwrap();
+    let bundle = exchanged(
+        volume.path(),
+        "/etc",
+        &[
+            json!({"destination": "/data/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}),
+        ],
+    );
+    fs::write(volume.path().join("tmp/planted"), "evil\n").unwrap();
+    let mut tried = 0;
+    while_exchanging(volume.path(), "tmp", "evil", || {
+        for _ in 0..some_races() {
+            let ended = run(&bundle);
+            assert!(!bundle.inside("etc/planted").exists(), "it is in /etc: {ended:?}");
+            tried += u32::from(!ended.stderr.starts_with("kickstage"));
+        }
+    });
+    assert!(tried > 0, "nothing was tried");
+}
+
+#[test]
+fn cve_2021_30465_options_change_the_new_mount_whoever_exchanges_its_target() {
+    let kept = Victim::new();
+    let tmpfs = |options: &[&str]| json!({"destination": "/data/tmp", "type": "tmpfs", "source": "tmpfs", "options": options});
+    let readonly = json!({"destination": "/kept", "type": "bind", "source": kept.path(), "options": ["bind", "ro"]});
+    for on_tmp in [vec![tmpfs(&["rrw"])], vec![tmpfs(&[]), tmpfs(&["remount", "bind", "rw"])]] {
+        let volume = tempfile::tempdir().unwrap();
+        let mut bundle =
+            exchanged(volume.path(), "/kept", &on_tmp).adding("/mounts", readonly.clone());
+        // the one that the symlink leads to is there before
+        bundle.config["mounts"].as_array_mut().unwrap().rotate_right(1);
+        let mut tried = 0;
+        while_exchanging(volume.path(), "tmp", "evil", || {
+            for _ in 0..some_races() {
+                let ended = run(&bundle);
+                // what has become of the tmpfs over /kept is the container's own
+                assert!(!kept.path().join("made").exists(), "the host's is writable: {ended:?}");
+                tried += u32::from(ended.stderr.contains("Read-only"));
+            }
+        });
+        assert!(tried > 0, "nothing was tried");
+        kept.is_unharmed();
+    }
+}
