@@ -2,6 +2,7 @@
 
 use alloc::ffi::CString;
 use alloc::vec;
+use core::ffi::CStr;
 use kickstage_config::{Context, Result, Role, Text};
 use kickstage_sys::file::{self, Resolve, Stat};
 use kickstage_sys::{Errno, Fd, FdRef};
@@ -33,14 +34,19 @@ fn tree(from: &Fd, to: &Fd, depth: usize) -> kickstage_sys::Result<()> {
                 let open =
                     |dir: &Fd| file::open(dir.borrow(), &name, flags, 0, Resolve::NoSymlinks);
                 let (below, new) = (open(from)?, open(to)?);
+                // the name may mean another one by now
+                let found = file::stat(below.borrow())?;
                 tree(&below, &new, depth)?;
-                own(to, &name, &found)?;
+                own(&new, c"", &found)?;
                 file::chmod(new.borrow(), found.mode & 0o7777)?;
                 file::set_times(new.borrow(), &found)?;
             }
-            libc::S_IFREG => regular(from, to, &name, &found)?,
+            libc::S_IFREG => regular(from, to, &name)?,
             libc::S_IFLNK => {
-                let target = file::read_link(from.borrow(), &name)?;
+                let flags = libc::O_PATH | libc::O_NOFOLLOW;
+                let link = file::open(from.borrow(), &name, flags, 0, Resolve::NoSymlinks)?;
+                let found = file::stat(link.borrow())?;
+                let target = file::read_link(link.borrow(), c"")?;
                 let target = CString::new(target).map_err(|_| Errno(libc::EINVAL))?;
                 file::symlink(&target, to.borrow(), &name)?;
                 own(to, &name, &found)?;
@@ -56,11 +62,13 @@ fn tree(from: &Fd, to: &Fd, depth: usize) -> kickstage_sys::Result<()> {
     Ok(())
 }
 
-fn regular(from: &Fd, to: &Fd, name: &CString, found: &Stat) -> kickstage_sys::Result<()> {
+fn regular(from: &Fd, to: &Fd, name: &CStr) -> kickstage_sys::Result<()> {
     // it may have been exchanged since: a fifo must not make us wait
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let source = file::open(from.borrow(), name, flags, 0, Resolve::NoSymlinks)?;
-    if file::stat(source.borrow())?.kind() != libc::S_IFREG {
+    // owner and mode are those of the contents, not of what the name has meant before
+    let found = file::stat(source.borrow())?;
+    if found.kind() != libc::S_IFREG {
         return Err(Errno(libc::ESTALE));
     }
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
@@ -72,13 +80,14 @@ fn regular(from: &Fd, to: &Fd, name: &CString, found: &Stat) -> kickstage_sys::R
             got => file::write_all(target.borrow(), &buffer[..got])?,
         }
     }
-    own(to, name, found)?;
+    own(&target, c"", &found)?;
     file::chmod(target.borrow(), found.mode & 0o7777)?;
-    file::set_times(target.borrow(), found)
+    file::set_times(target.borrow(), &found)
 }
 
-/// Before the mode: a change of owner takes the set-user-ID bit away.
-fn own(dir: &Fd, name: &CString, found: &Stat) -> kickstage_sys::Result<()> {
+/// Before the mode: a change of owner takes the set-user-ID bit away. An empty name means the
+/// open file itself.
+fn own(dir: &Fd, name: &CStr, found: &Stat) -> kickstage_sys::Result<()> {
     file::chown(dir.borrow(), name, found.uid, found.gid)
 }
 

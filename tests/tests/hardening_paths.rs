@@ -9,7 +9,7 @@ use kickstage_tests::{Bundle, Ended, Running, Runtime};
 use serde_json::json;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -298,6 +298,28 @@ fn cve_2021_30465_what_is_copied_up_goes_to_the_new_mount_whoever_exchanges_its_
         }
     });
     assert!(tried > 0, "nothing was tried");
+}
+
+#[test]
+fn what_is_copied_up_has_the_owner_and_the_mode_of_its_contents_whoever_exchanges_the_file() {
+    let volume = tempfile::tempdir().unwrap();
+    for (name, owner, mode) in [("root", 0, 0o4755), ("other", 1000, 0o644)] {
+        let path = volume.path().join(name);
+        fs::write(&path, name).unwrap();
+        chown(&path, Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let list = "for f in /v/*; do echo $(busybox stat -c %u:%a $f) $(cat $f); done";
+    let bundle = Bundle::new(&["sh", "-c", list])
+        .adding("/mounts", json!({"destination": "/v", "type": "bind", "source": volume.path(), "options": ["bind"]}))
+        .adding("/mounts", json!({"destination": "/v", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}));
+    while_exchanging(volume.path(), "root", "other", || {
+        for _ in 0..2 * some_races() {
+            let listed = run(&bundle).ok().stdout;
+            let right = |line| matches!(line, "0:4755 root" | "1000:644 other");
+            assert!(listed.lines().count() == 2 && listed.lines().all(right), "{listed}");
+        }
+    });
 }
 
 #[test]
