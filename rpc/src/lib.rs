@@ -11,6 +11,7 @@ extern crate alloc;
 mod copy_up;
 mod cover;
 mod devices;
+mod host_views;
 mod in_root;
 mod kernel;
 mod mounts;

@@ -1,5 +1,7 @@
 //! The root file system: making it a mount, and making it the root directory.
 
+use crate::host_views;
+use crate::in_root::InRoot;
 use crate::mounts::set_propagation;
 use kickstage_config::plan::RootChange;
 use kickstage_config::{Context, Error, Result, Role, Text};
@@ -78,7 +80,9 @@ pub(crate) fn enter(
                 _ => error,
             }
         })?,
-        RootChange::Move => move_over_host().during(Role::Rpc, "move the root file system to /")?,
+        RootChange::Move => {
+            move_over_host(root).during(Role::Rpc, "move the root file system to /")?;
+        }
         RootChange::Chroot => file::change_root(c".").during(Role::Rpc, "chroot")?,
     }
     file::change_dir_to(c"/").during(Role::Rpc, "enter the new root")?;
@@ -104,14 +108,13 @@ fn pivot() -> kickstage_sys::Result<()> {
     mount::detach(c".")
 }
 
-fn move_over_host() -> kickstage_sys::Result<()> {
-    // the host's unmasked views of the kernel must not stay reachable below the new root
-    for view in [c"/proc", c"/sys"] {
-        match mount::detach(view) {
-            Ok(()) | Err(Errno(libc::EINVAL | libc::ENOENT)) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
+fn move_over_host(root: FdRef<'_>) -> kickstage_sys::Result<()> {
+    // else the host's mount gets the root too, in its own place; not recursively, since what the
+    // container shares on purpose is below
+    let old = file::open_host(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
+    set_propagation(InRoot::of_mount(old).top()?.fd(), libc::MS_SLAVE)?;
+    host_views::take_away(root)?;
+    file::change_dir(root)?;
     mount::mount(Some(c"."), c"/", None, libc::MS_MOVE, None)?;
     file::change_root(c".")
 }

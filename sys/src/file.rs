@@ -4,7 +4,7 @@ mod names;
 mod stat;
 
 pub use names::{Entry, chown, device, entries, mkdir, mknod, read_link, rename, symlink, unlink};
-pub use stat::{Stat, filesystem, mount_flags, set_times, stat, stat_entry};
+pub use stat::{Stat, filesystem, mount_flags, mount_id, set_times, stat, stat_entry};
 
 use crate::{Errno, Fd, FdRef, Result, check};
 use alloc::vec::Vec;

@@ -113,3 +113,50 @@ fn mounts_travel_only_where_the_value_says() {
         assert_eq!(own, spread, "{value}");
     }
 }
+
+/// The caller's mounts, all shared, before and after a container without pivot_root(2).
+const AROUND: &str = r#"
+mount --make-rshared /
+cat /proc/self/mountinfo >"$BUNDLE/before"
+"$@" run --no-pivot -b "$BUNDLE" "$ID" </dev/null
+cat /proc/self/mountinfo >"$BUNDLE/after" && diff "$BUNDLE/before" "$BUNDLE/after"
+"#;
+
+/// Such a container where the host has one more procfs.
+const BESIDE: &str = r#"
+mkdir "$BUNDLE/views" && mount -t proc proc "$BUNDLE/views"
+"$@" run --no-pivot -b "$BUNDLE" "$ID" </dev/null
+"#;
+
+/// Runs a script with mounts of its own: a machine that lost its /sys/fs/cgroup would be of no use.
+fn outside(script: &str, bundle: &Bundle) -> Ended {
+    let runtime = Runtime::kickstage();
+    let command = runtime.command(&[]);
+    let mut outside = Command::new("unshare");
+    outside.args(["-m", "--propagation", "private", "sh", "-ec", script, "sh"]);
+    outside.arg(command.get_program()).args(command.get_args());
+    let outside = outside.env("BUNDLE", bundle.path()).env("ID", unique_id()).output().unwrap();
+    kickstage_tests::runtime::ended(outside)
+}
+
+#[test]
+fn a_root_that_is_moved_over_shared_mounts_takes_none_from_the_caller() {
+    for value in ["shared", "rshared", "slave"] {
+        let bundle = Bundle::new(&["echo", "made"]).with("/linux/rootfsPropagation", json!(value));
+        let ended = outside(AROUND, &bundle);
+        assert_eq!((ended.code, &*ended.stdout), (0, "made\n"), "{value}: {ended:?}");
+    }
+}
+
+#[test]
+fn no_procfs_of_the_host_stays_below_a_root_that_is_moved_over_it() {
+    // the kernel allows a new one, without masks, where a whole one is to be seen already
+    let mount = "busybox unshare -Umrpf busybox mount -t proc proc /tmp";
+    let caps = json!(["CAP_SYS_ADMIN", "CAP_SETFCAP", "CAP_SETUID", "CAP_SETGID"]);
+    let bundle = Bundle::script(mount).with(
+        "/process/capabilities",
+        json!({"bounding": caps, "permitted": caps, "effective": caps}),
+    );
+    let ended = outside(BESIDE, &bundle);
+    assert!(ended.code == 1 && ended.stderr.contains("mount: permission denied"), "{ended:?}");
+}

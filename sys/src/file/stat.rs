@@ -77,6 +77,21 @@ pub fn filesystem(fd: FdRef<'_>) -> Result<i64> {
     Ok(unsafe { raw.assume_init() }.f_type as i64)
 }
 
+/// The number that mountinfo has for the mount of an open file (statx(2), Linux 5.8).
+pub fn mount_id(fd: FdRef<'_>) -> Result<u64> {
+    const STATX_MNT_ID: u32 = 0x1000;
+    let mut raw = core::mem::MaybeUninit::<libc::statx>::uninit();
+    let (name, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
+    // SAFETY: the name is NUL-terminated and the buffer has the right type. The raw call is used
+    // because a C library may have another one of its own for it.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_statx, fd.raw(), name, flags, STATX_MNT_ID, raw.as_mut_ptr())
+    };
+    check(ret)?;
+    // SAFETY: the call succeeded, so the kernel has filled the buffer.
+    Ok(unsafe { raw.assume_init() }.stx_mnt_id)
+}
+
 /// The mount's `ST_*` flags (statvfs(3), `f_flag`).
 pub fn mount_flags(fd: FdRef<'_>) -> Result<u64> {
     let mut raw = core::mem::MaybeUninit::<libc::statvfs>::uninit();
