@@ -190,7 +190,8 @@ static CALLS: &[(&str, Numbers)] = &[
     ("truncate64", [NO, 193, NO]), ("tuxcall", [184, NO, 184]), ("ugetrlimit", [NO, 191, NO]),
     ("ulimit", [NO, 58, NO]), ("umask", [95, 60, 95]), ("umount", [NO, 22, NO]),
     ("umount2", [166, 52, 166]), ("uname", [63, 122, 63]), ("unlink", [87, 10, 87]),
-    ("unlinkat", [263, 301, 263]), ("unshare", [272, 310, 272]), ("uselib", [134, 86, NO]),
+    ("unlinkat", [263, 301, 263]), ("unshare", [272, 310, 272]), ("uprobe", [336, NO, 336]),
+    ("uretprobe", [335, NO, 335]), ("uselib", [134, 86, NO]),
     ("userfaultfd", [323, 374, 323]), ("ustat", [136, 62, 136]), ("utime", [132, 30, 132]),
     ("utimensat", [280, 320, 280]), ("utimensat_time64", [NO, 412, NO]),
     ("utimes", [235, 271, 235]), ("vfork", [58, 190, 58]), ("vhangup", [153, 111, 153]),
@@ -219,5 +220,8 @@ mod tests {
         }
         assert_eq!(find("execve", &mut 0).unwrap()[0], libc::SYS_execve as u16);
         assert_eq!(find("clone3", &mut 0).unwrap(), [libc::SYS_clone3 as u16; 3]);
+        // numbered where one architecture had a gap
+        assert_eq!(find("uretprobe", &mut 0), Some([335, NO, 335]));
+        assert_eq!(find("uprobe", &mut 0), Some([336, NO, 336]));
     }
 }
