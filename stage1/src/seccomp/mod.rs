@@ -12,7 +12,8 @@
 //! * arguments of i386 and x32 have 32 bits;
 //! * a foreign architecture that this machine can execute is killed unless it is listed;
 //! * calls newer than the newest that the profile names are answered with ENOSYS, not with the
-//!   default, if that denies: a C library then falls back to an older call.
+//!   default, if that denies: a C library then falls back to an older call. A profile that names
+//!   none has no newest.
 //!
 //! Different from libseccomp: on i386 the names of the socket family mean these calls alone, and
 //! not also `socketcall`.

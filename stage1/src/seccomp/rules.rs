@@ -35,10 +35,11 @@ impl Family {
 /// What the filter answers (`SECCOMP_RET_*` with its data).
 pub(super) type Answer = u32;
 
+pub(super) const KILL_PROCESS: Answer = 0x8000_0000;
 pub(super) const KILL_THREAD: Answer = 0;
+pub(super) const TRAP: Answer = 0x0003_0000;
 pub(super) const ERRNO: Answer = 0x0005_0000;
 pub(super) const ALLOW: Answer = 0x7fff_0000;
-pub(super) const LOG: Answer = 0x7ffc_0000;
 
 /// For an architecture that is not listed, as libseccomp has it.
 pub(super) const BAD_ARCHITECTURE: Answer = KILL_THREAD;
@@ -97,8 +98,7 @@ impl Policy {
     pub(super) fn read(profile: &LinuxSeccomp) -> Result<Self, Refused> {
         let errno = ("/defaultErrnoRet", profile.default_errno_ret());
         let default = answer(profile.default_action(), errno)?;
-        let denies = !matches!(default & 0xffff_0000, ALLOW | LOG);
-        let stubs = denies && default != ERRNO | libc::ENOSYS as u32;
+        let stubs = denies(default) && default != ERRNO | libc::ENOSYS as u32;
         let mut policy = Self { default, stubs, rules: Vec::new(), unknown: Vec::new() };
         for (index, rule) in profile.syscalls().iter().flatten().enumerate() {
             let pointer = format!("/syscalls/{index}");
@@ -146,7 +146,8 @@ impl Policy {
                 fits(conditions)?;
             }
         }
-        let end = if self.stubs {
+        // nothing is newer where nothing is named; number 0 alone tells runc nothing either
+        let end = if self.stubs && newest > 0 {
             let otherwise = ERRNO | libc::ENOSYS as u32;
             known(&mut ranges.verdicts, Verdict::always(otherwise))
         } else {
@@ -221,6 +222,12 @@ fn known(verdicts: &mut Vec<Verdict>, verdict: Verdict) -> usize {
         verdicts.push(verdict);
         verdicts.len() - 1
     })
+}
+
+/// Whether the call does not happen. A tracer or a listener may know what to do with a call that
+/// the profile does not know.
+const fn denies(answer: Answer) -> bool {
+    matches!(answer & 0xffff_0000, KILL_PROCESS | KILL_THREAD | TRAP | ERRNO)
 }
 
 /// `errno` is what the answer carries, with its pointer.

@@ -13,6 +13,8 @@ fn execute(program: &[sock_filter], arch: u32, number: u32, args: [u64; 6]) -> u
 const ALLOW: u32 = 0x7fff_0000;
 const EPERM: u32 = 0x0005_0001;
 const ENOSYS: u32 = 0x0005_0000 | 38;
+const TRAP: u32 = 0x0003_0000;
+const KILL_PROCESS: u32 = 0x8000_0000;
 
 fn profile(value: serde_json::Value) -> LinuxSeccomp {
     serde_json::from_value(value).unwrap()
@@ -34,6 +36,44 @@ fn listed_calls_are_allowed_and_others_denied() {
     assert_eq!(run(463), ENOSYS, "newer than the newest of the profile");
     assert_eq!(run(0x4000_0000), 0, "x32 is not listed");
     assert_eq!(execute(&program, I386, 3, [0; 6]), 0, "i386 is not listed");
+}
+
+#[test]
+fn without_a_rule_every_call_gets_the_default() {
+    let read_alone = json!([{ "names": ["read"], "action": "SCMP_ACT_ALLOW" }]);
+    for (action, answer) in [
+        ("SCMP_ACT_KILL_PROCESS", KILL_PROCESS),
+        ("SCMP_ACT_TRAP", TRAP),
+        ("SCMP_ACT_ERRNO", EPERM),
+    ] {
+        for rules in [json!(null), json!([]), read_alone.clone()] {
+            let profile = profile(json!({ "defaultAction": action, "syscalls": rules }));
+            let program = compile(&profile).unwrap().program;
+            for number in [1, 59, 468, 600] {
+                assert_eq!(execute(&program, X86_64, number, [0; 6]), answer, "{action} {rules}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_default_that_denies_gives_way_to_enosys_for_newer_calls_and_no_other_does() {
+    for (action, answer) in [
+        ("SCMP_ACT_KILL", ENOSYS),
+        ("SCMP_ACT_KILL_PROCESS", ENOSYS),
+        ("SCMP_ACT_TRAP", ENOSYS),
+        ("SCMP_ACT_ERRNO", ENOSYS),
+        ("SCMP_ACT_NOTIFY", 0x7fc0_0000),
+        ("SCMP_ACT_TRACE", 0x7ff0_0001),
+        ("SCMP_ACT_LOG", 0x7ffc_0000),
+        ("SCMP_ACT_ALLOW", ALLOW),
+    ] {
+        let rule = json!({ "names": ["write"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77 });
+        let profile = profile(json!({ "defaultAction": action, "syscalls": [rule] }));
+        let program = compile(&profile).unwrap().program;
+        let run = |number| execute(&program, X86_64, number, [0; 6]);
+        assert_eq!([run(1), run(2), run(468)], [0x0005_0000 | 77, answer, answer], "{action}");
+    }
 }
 
 #[test]
@@ -158,7 +198,7 @@ proptest! {
         for number in 0..600 {
             let wanted = match number {
                 number if numbers.contains(&number) => ALLOW,
-                number if number > newest => ENOSYS,
+                number if newest > 0 && number > newest => ENOSYS,
                 _ => EPERM,
             };
             prop_assert_eq!(execute(&program, X86_64, number, [0; 6]), wanted, "{}", number);

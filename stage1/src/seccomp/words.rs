@@ -1,6 +1,6 @@
 //! The words of a profile, for the compiler, `features` and the documentation.
 
-use super::rules::{ALLOW, Answer, ERRNO, Family, KILL_THREAD, LOG};
+use super::rules::{ALLOW, Answer, ERRNO, Family, KILL_PROCESS, KILL_THREAD, TRAP};
 use oci_spec::runtime::{Arch, LinuxSeccompAction as Action, LinuxSeccompFilterFlag as Flag};
 
 /// What a filter can answer: the word, and the kernel's number (linux/seccomp.h).
@@ -8,12 +8,12 @@ pub(super) const ANSWERS: [(&str, Action, Answer); 9] = [
     ("SCMP_ACT_ALLOW", Action::ScmpActAllow, ALLOW),
     ("SCMP_ACT_ERRNO", Action::ScmpActErrno, ERRNO),
     ("SCMP_ACT_KILL", Action::ScmpActKill, KILL_THREAD),
-    ("SCMP_ACT_KILL_PROCESS", Action::ScmpActKillProcess, 0x8000_0000),
+    ("SCMP_ACT_KILL_PROCESS", Action::ScmpActKillProcess, KILL_PROCESS),
     ("SCMP_ACT_KILL_THREAD", Action::ScmpActKillThread, KILL_THREAD),
-    ("SCMP_ACT_LOG", Action::ScmpActLog, LOG),
+    ("SCMP_ACT_LOG", Action::ScmpActLog, 0x7ffc_0000),
     ("SCMP_ACT_NOTIFY", Action::ScmpActNotify, 0x7fc0_0000),
     ("SCMP_ACT_TRACE", Action::ScmpActTrace, 0x7ff0_0000),
-    ("SCMP_ACT_TRAP", Action::ScmpActTrap, 0x0003_0000),
+    ("SCMP_ACT_TRAP", Action::ScmpActTrap, TRAP),
 ];
 
 /// Flags of the filter (seccomp(2)).
