@@ -115,8 +115,15 @@ fn the_default_profiles_of_docker_and_podman_mean_the_same() {
     ] {
         let mut profile: Value = serde_json::from_str(text).unwrap();
         compare(&profile).unwrap();
-        profile["architectures"] = json!(["SCMP_ARCH_X86_64"]);
-        compare(&profile).unwrap();
+        for listed in [
+            json!(["SCMP_ARCH_X86_64"]),
+            json!(["SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
+            json!(["SCMP_ARCH_AARCH64"]),
+            json!([]),
+        ] {
+            profile["architectures"] = listed;
+            compare(&profile).unwrap();
+        }
     }
 }
 

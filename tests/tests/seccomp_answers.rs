@@ -190,6 +190,15 @@ fn an_architecture_that_is_not_listed_is_no_way_around_the_filter() {
     assert_ne!(answers(&errno, &["call", GETPGRP_32]), [77]);
 }
 
+#[test]
+fn the_machines_own_architecture_need_not_be_listed() {
+    let mut errno = profile("SCMP_ACT_ERRNO", &json!({"errnoRet": 77}));
+    for listed in [json!(["SCMP_ARCH_X86", "SCMP_ARCH_X32"]), json!(["SCMP_ARCH_AARCH64"])] {
+        errno["architectures"] = listed;
+        assert_eq!(answers(&errno, &["call", GETPGRP]), [77]);
+    }
+}
+
 /// What a runtime gives seccomp(2) beside the filter, told by strace(1).
 fn given_flags(runtime: &Runtime, bundle: &Bundle) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();

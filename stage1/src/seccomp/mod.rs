@@ -10,7 +10,8 @@
 //!   one rule must all hold, unless two are about the same argument: then each is a rule of its
 //!   own; of two rules that apply the first one counts;
 //! * arguments of i386 and x32 have 32 bits;
-//! * a foreign architecture that this machine can execute is killed unless it is listed;
+//! * rules are about this machine's own architecture even if others alone are listed; a foreign one
+//!   that it can execute is killed unless it is listed;
 //! * calls newer than the newest that the profile names are answered with ENOSYS, not with the
 //!   default, if that denies: a C library then falls back to an older call. A profile that names
 //!   none has no newest.
@@ -23,7 +24,7 @@ mod rules;
 mod syscalls;
 pub mod words;
 
-use oci_spec::runtime::{Arch, LinuxSeccomp};
+use oci_spec::runtime::LinuxSeccomp;
 use rules::{Family, Policy};
 use seccompiler::sock_filter;
 
@@ -58,7 +59,7 @@ const MAX_INSNS: usize = 4096;
 
 /// Compiles a profile.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, Refused> {
-    let families = families(profile)?;
+    let families = families(profile);
     let policy = Policy::read(profile)?;
     let program = dispatch::program(&policy, &families).map_err(|rules::TooLong| {
         let message = format!("they need more than the {MAX_INSNS} instructions of the kernel");
@@ -67,25 +68,13 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, Refused> {
     Ok(Filter { program, flags: flags(profile), unknown: policy.unknown })
 }
 
-/// The architectures that this machine can execute among those of the profile; its own if it
-/// lists none.
-fn families(profile: &LinuxSeccomp) -> Result<Vec<Family>, Refused> {
+/// The architectures that the rules are about: this machine's own, and those of the profile that it
+/// can execute.
+fn families(profile: &LinuxSeccomp) -> Vec<Family> {
     let listed = profile.architectures().as_deref().unwrap_or_default();
-    let mut families = Vec::new();
-    for arch in listed {
-        let arch = if *arch == Arch::ScmpArchNative { Arch::ScmpArchX86_64 } else { *arch };
-        // the kernel of this machine never reports another
-        let known = words::FAMILIES.iter().find(|(_, known, _)| *known == arch);
-        families.extend(known.map(|(.., family)| *family));
-    }
-    if listed.is_empty() {
-        families.push(Family::X86_64);
-    }
-    families.dedup();
-    if families.is_empty() {
-        return Err(Refused::new("/architectures", "none of them is this machine's"));
-    }
-    Ok(families)
+    let known = words::FAMILIES.iter().filter(|(_, arch, _)| listed.contains(arch));
+    // SCMP_ARCH_NATIVE needs no look; what else is listed the kernel of this machine never reports
+    [Family::X86_64].into_iter().chain(known.map(|(.., family)| *family)).collect()
 }
 
 /// Without a word about flags a filter does not turn on the mitigation of speculation, as in

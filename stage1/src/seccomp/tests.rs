@@ -93,6 +93,25 @@ fn every_listed_architecture_has_its_own_numbers() {
 }
 
 #[test]
+fn the_machines_own_architecture_is_covered_whatever_is_listed() {
+    for (listed, of_i386) in [
+        (json!(["SCMP_ARCH_X86", "SCMP_ARCH_X32"]), EPERM),
+        (json!(["SCMP_ARCH_AARCH64"]), 0),
+        (json!(["SCMP_ARCH_NATIVE"]), 0),
+        (json!([]), 0),
+    ] {
+        let filter = compile(&profile(json!({
+            "defaultAction": "SCMP_ACT_ALLOW", "architectures": listed,
+            "syscalls": [{ "names": ["mount"], "action": "SCMP_ACT_ERRNO" }],
+        })))
+        .unwrap();
+        let run = |arch, number| execute(&filter.program, arch, number, [0; 6]);
+        let seen = [run(X86_64, 165), run(X86_64, 164), run(I386, 21)];
+        assert_eq!(seen, [EPERM, ALLOW, of_i386], "{listed}");
+    }
+}
+
+#[test]
 fn two_conditions_on_one_argument_are_alternatives() {
     let program = deny_but(json!([{
         "names": ["personality"], "action": "SCMP_ACT_ALLOW",

@@ -45,7 +45,9 @@ pub fn document() -> String {
         text.push('\n');
     }
     text.push_str(
-        "Other architectures are known and have no effect: this machine can't execute them.\n\n\
+        "Rules are always about `SCMP_ARCH_X86_64`, and about the other two if they are listed: whoever \
+         makes\na call of one that is not listed is killed. More architectures are known and have no \
+         effect: this\nmachine can't execute them.\n\n\
          A system call that is newer than all that the rules name fails with ENOSYS where the default \
          is to\nkill, to trap or an error, so that a program falls back to an older one, as with runc. \
          Without rules\nevery call gets the default.\n",
