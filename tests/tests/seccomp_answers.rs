@@ -199,6 +199,17 @@ fn the_machines_own_architecture_need_not_be_listed() {
     }
 }
 
+#[test]
+fn a_call_that_i386_has_in_another_is_denied_there_too() {
+    let mut errno = profile("SCMP_ACT_ERRNO", &json!({"errnoRet": 77}));
+    errno["architectures"] = json!(["SCMP_ARCH_X86"]);
+    errno["syscalls"][0]["names"] = json!(["socket", "send", "semop"]);
+    // socketcall(2): socket, bind, send; ipc(2): semop, semget
+    let words = ["call32", "102:1", "102:2", "102:9", "117:1", "117:2"];
+    let denied: Vec<bool> = answers(&errno, &words).iter().map(|errno| *errno == 77).collect();
+    assert_eq!(denied, [true, false, true, true, false]);
+}
+
 /// What a runtime gives seccomp(2) beside the filter, told by strace(1).
 fn given_flags(runtime: &Runtime, bundle: &Bundle) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();

@@ -16,10 +16,16 @@
 //!   default, if that denies: a C library then falls back to an older call. A profile that names
 //!   none has no newest.
 //!
-//! Different from libseccomp: on i386 the names of the socket family mean these calls alone, and
-//! not also `socketcall`.
+//! * on i386 a rule about `socket`, `semop` and the like is also about that part of `socketcall` or
+//!   `ipc`, unless a rule without conditions names the whole.
+//!
+//! Different from libseccomp: the arguments of such a part lie in memory, where no filter sees them.
+//! libseccomp compares other values in their place, and the first with none; here a condition is
+//! taken to hold if the rule is stricter than the default, and else not to hold. And `ipc` is told
+//! a version beside the part, which leads around no rule.
 
 mod dispatch;
+mod multiplexed;
 mod rules;
 mod syscalls;
 pub mod words;

@@ -1,8 +1,10 @@
 //! The rules of a profile, by system call.
 
+use super::multiplexed::Part;
 use super::syscalls::{self, NO, Numbers};
 use super::{MAX_INSNS, Refused, words};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompOperator, LinuxSyscall};
+use std::collections::BTreeMap;
 
 /// An architecture in the sense of the filter: which numbers, how wide the arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +75,8 @@ pub(super) struct Verdict {
 /// A rule, its names understood.
 struct Rule {
     calls: Vec<Numbers>,
+    /// Where i386 has these calls in others.
+    parts: Vec<Part>,
     alternatives: Vec<Vec<Condition>>,
     answer: Answer,
 }
@@ -108,22 +112,56 @@ impl Policy {
                 return Err(Refused::new(&pointer, "a rule must name at least one system call"));
             }
             let alternatives = alternatives(&pointer, rule)?;
-            let calls = policy.calls(rule.names());
-            policy.rules.push(Rule { calls, alternatives, answer });
+            let (calls, parts) = policy.calls(rule.names());
+            policy.rules.push(Rule { calls, parts, alternatives, answer });
         }
+        let (denied, allowed) = policy.multiplexed();
+        policy.rules.splice(0..0, denied);
+        policy.rules.extend(allowed);
         Ok(policy)
     }
 
-    fn calls(&mut self, names: &[String]) -> Vec<Numbers> {
-        let mut calls = Vec::with_capacity(names.len());
+    fn calls(&mut self, names: &[String]) -> (Vec<Numbers>, Vec<Part>) {
+        let (mut calls, mut parts) = (Vec::with_capacity(names.len()), Vec::new());
         let mut after = 0;
         for name in names {
-            match syscalls::find(name, &mut after) {
-                Some(numbers) => calls.push(numbers),
-                None => self.unknown.push(name.clone()),
+            let (numbers, part) = (syscalls::find(name, &mut after), Part::find(name));
+            if numbers.is_none() && part.is_none() {
+                self.unknown.push(name.clone());
+            }
+            calls.extend(numbers);
+            parts.extend(part);
+        }
+        (calls, parts)
+    }
+
+    /// Rules for `socketcall` and `ipc` that follow from those for their parts: what is stricter
+    /// than the default, which comes before all that the profile says of them under a condition,
+    /// and what is not, which comes after.
+    ///
+    /// The arguments of a part lie in memory, where no filter sees them: what a condition denies
+    /// is denied whatever they are, and what a condition allows is not allowed.
+    fn multiplexed(&self) -> (Vec<Rule>, Vec<Rule>) {
+        let mut answers: BTreeMap<Part, (Option<Answer>, Answer)> = BTreeMap::new();
+        for rule in self.rules.iter().filter(|rule| rule.answer != self.default) {
+            for part in &rule.parts {
+                let (always, strictest) = answers.entry(*part).or_insert((None, self.default));
+                if rule.alternatives.is_empty() {
+                    always.get_or_insert(rule.answer);
+                } else if is_stricter(rule.answer, *strictest) {
+                    *strictest = rule.answer;
+                }
             }
         }
-        calls
+        let decided = answers.into_iter().map(|(part, (always, strictest))| Rule {
+            calls: vec![[NO, part.whole, NO]],
+            parts: Vec::new(),
+            alternatives: vec![vec![part.condition()]],
+            answer: always.unwrap_or(strictest),
+        });
+        decided
+            .filter(|rule| rule.answer != self.default)
+            .partition(|rule| is_stricter(rule.answer, self.default))
     }
 
     /// What is answered to each number of a family.
@@ -222,6 +260,11 @@ fn known(verdicts: &mut Vec<Verdict>, verdict: Verdict) -> usize {
         verdicts.push(verdict);
         verdicts.len() - 1
     })
+}
+
+/// Whether one answer prevails over another where both are given, as the kernel has it.
+const fn is_stricter(one: Answer, other: Answer) -> bool {
+    ((one & 0xffff_0000) as i32) < (other & 0xffff_0000) as i32
 }
 
 /// Whether the call does not happen. A tracer or a listener may know what to do with a call that

@@ -122,6 +122,74 @@ fn two_conditions_on_one_argument_are_alternatives() {
     assert_eq!([run(0), run(8), run(1), run(1 << 32)], [ALLOW, ALLOW, EPERM, EPERM]);
 }
 
+/// What a profile answers to `socketcall` of i386 with a first argument.
+fn in_socketcall(default: &str, rules: &serde_json::Value) -> impl Fn(u64) -> u32 + use<> {
+    let filter = compile(&profile(json!({
+        "defaultAction": default, "architectures": ["SCMP_ARCH_X86"], "syscalls": rules,
+    })))
+    .unwrap();
+    move |part| execute(&filter.program, I386, 102, [part, 7, 7, 7, 7, 7])
+}
+
+fn rule(name: &str, action: &str, args: serde_json::Value) -> serde_json::Value {
+    json!({ "names": [name], "action": action, "args": args })
+}
+
+/// Holds where the first argument is such.
+fn first_is(value: u64) -> serde_json::Value {
+    json!([{ "index": 0, "value": value, "op": "SCMP_CMP_EQ" }])
+}
+
+#[test]
+fn the_version_that_ipc_is_told_beside_the_call_is_no_way_around_the_filter() {
+    let filter = compile(&profile(json!({
+        "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"],
+        "syscalls": [{ "names": ["semop", "socket"], "action": "SCMP_ACT_ERRNO" }],
+    })))
+    .unwrap();
+    let run = |number, first| execute(&filter.program, I386, number, [first, 0, 0, 0, 0, 0]);
+    assert_eq!([run(117, 1), run(117, 1 << 16 | 1), run(117, 2)], [EPERM, EPERM, ALLOW]);
+    // socketcall(2) has none
+    assert_eq!([run(102, 1), run(102, 1 << 16 | 1)], [EPERM, ALLOW]);
+}
+
+#[test]
+fn a_conditional_rule_that_denies_denies_the_whole_call_inside_of_socketcall() {
+    let rules = json!([
+        rule("socket", "SCMP_ACT_LOG", first_is(1)),
+        rule("socket", "SCMP_ACT_ERRNO", json!([{ "index": 1, "value": 3, "op": "SCMP_CMP_EQ" }])),
+        rule("socket", "SCMP_ACT_TRACE", first_is(9)),
+    ]);
+    let run = in_socketcall("SCMP_ACT_ALLOW", &rules);
+    assert_eq!([run(1), run(2)], [EPERM, ALLOW], "the strictest holds");
+}
+
+#[test]
+fn a_conditional_rule_that_allows_does_not_allow_the_call_inside_of_socketcall() {
+    let rules = json!([
+        rule("socket", "SCMP_ACT_ALLOW", first_is(1)),
+        rule("bind", "SCMP_ACT_ALLOW", json!([])),
+        rule("listen", "SCMP_ACT_ALLOW", first_is(1)),
+        rule("listen", "SCMP_ACT_ALLOW", json!([])),
+    ]);
+    let run = in_socketcall("SCMP_ACT_ERRNO", &rules);
+    assert_eq!([run(1), run(2), run(3), run(4)], [EPERM, ALLOW, EPERM, ALLOW]);
+}
+
+#[test]
+fn a_rule_about_socketcall_itself_decides_unless_its_condition_would_allow_what_is_denied() {
+    let all = |action| rule("socketcall", action, json!([]));
+    let first = |action| rule("socketcall", action, first_is(1));
+    let socket = |action| rule("socket", action, json!([]));
+    let run =
+        in_socketcall("SCMP_ACT_ERRNO", &json!([socket("SCMP_ACT_KILL"), all("SCMP_ACT_ALLOW")]));
+    assert_eq!([run(1), run(2)], [ALLOW, ALLOW]);
+    let rules = json!([first("SCMP_ACT_ALLOW"), socket("SCMP_ACT_KILL_PROCESS")]);
+    assert_eq!(in_socketcall("SCMP_ACT_ERRNO", &rules)(1), KILL_PROCESS);
+    let rules = json!([socket("SCMP_ACT_ALLOW"), first("SCMP_ACT_KILL_PROCESS")]);
+    assert_eq!(in_socketcall("SCMP_ACT_ERRNO", &rules)(1), KILL_PROCESS);
+}
+
 #[test]
 fn an_argument_beyond_the_sixth_is_refused_by_its_pointer() {
     let refused = compile(&profile(json!({

@@ -50,7 +50,11 @@ pub fn document() -> String {
          effect: this\nmachine can't execute them.\n\n\
          A system call that is newer than all that the rules name fails with ENOSYS where the default \
          is to\nkill, to trap or an error, so that a program falls back to an older one, as with runc. \
-         Without rules\nevery call gets the default.\n",
+         Without rules\nevery call gets the default.\n\n\
+         On `SCMP_ARCH_X86` a rule about a call that is also a part of `socketcall` or `ipc` holds \
+         there, too,\nunless a rule without conditions names `socketcall` or `ipc`. The arguments of a \
+         part can't be seen by\na filter: a rule with conditions applies to the part whatever they are \
+         if its action is stricter than\nthe default, and else not at all.\n",
     );
     text
 }

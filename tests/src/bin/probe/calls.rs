@@ -32,13 +32,13 @@ pub(super) fn errno(word: &str) -> Option<i32> {
 
 /// The same through the entry of 32-bit programs.
 pub(super) fn errno_32(word: &str) -> Option<i32> {
-    let (number, [_, second, ..]) = parse(word);
+    let (number, [first, second, ..]) = parse(word);
     let mut result = number;
-    // SAFETY: as above; what the entry may change is named. The first argument is 0 so that
-    // nothing has to be moved into rbx, which the compiler keeps for itself.
+    // SAFETY: as above; what the entry may change is named. The compiler keeps rbx for itself, so
+    // it is put back.
     unsafe {
-        std::arch::asm!("push rbx", "xor ebx, ebx", "int 0x80", "pop rbx",
-            inout("rax") result, in("rcx") second,
+        std::arch::asm!("push rbx", "mov rbx, {first}", "int 0x80", "pop rbx",
+            first = in(reg) first, inout("rax") result, in("rcx") second,
             out("r8") _, out("r9") _, out("r10") _, out("r11") _);
     }
     let result = result as i32;
