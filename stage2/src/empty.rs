@@ -18,10 +18,11 @@ pub(crate) fn stay() -> ! {
         if poll(&mut [Wait::readable(signals.borrow())], -1).is_err() {
             process::exit(1)
         }
-        while let Ok(Some(number)) = signal::next(signals.borrow()) {
-            if matches!(number, libc::SIGINT | libc::SIGTERM) {
-                process::exit(0)
-            }
+        match signal::next(signals.borrow()) {
+            Ok(Some(libc::SIGINT | libc::SIGTERM)) => process::exit(0),
+            Ok(_) => {}
+            // a filter may forbid to read: what waits there would wake us for ever
+            Err(_) => process::exit(1),
         }
     }
 }

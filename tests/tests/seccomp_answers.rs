@@ -6,6 +6,7 @@ use kickstage_tests::{Bundle, Ended, Runtime};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// getpgrp(2) and umask(2), which always succeed, and for i386 the former.
 const GETPGRP: &str = "111";
@@ -75,6 +76,24 @@ fn what_no_rule_names_gets_the_default_error() {
     docker["defaultErrnoRet"] = json!(99);
     // swapoff(2)
     assert_eq!(answers(&docker, &["call", "168"]), [99]);
+}
+
+#[test]
+fn where_no_call_is_allowed_the_container_ends_at_once() {
+    // with noNewPrivileges the filter comes right before the program, else while it is prepared
+    for (action, last, code) in [
+        ("SCMP_ACT_KILL_PROCESS", true, SIGSYS),
+        ("SCMP_ACT_KILL_PROCESS", false, 1),
+        ("SCMP_ACT_ERRNO", true, 128 + libc::SIGILL),
+        ("SCMP_ACT_ERRNO", false, 1),
+    ] {
+        let bundle = bundle(&json!({"defaultAction": action}), &["call"])
+            .with("/process/noNewPrivileges", json!(last));
+        let started = Instant::now();
+        let ended = Runtime::kickstage().run(&bundle);
+        assert_eq!(ended.code, code, "{action}: {ended:?}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{action}");
+    }
 }
 
 #[test]
