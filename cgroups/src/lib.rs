@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod cpu_time;
 mod create;
 mod empty;
 mod enter;
@@ -18,6 +19,7 @@ mod split;
 mod tree;
 mod unit;
 
+pub use cpu_time::cpu_time;
 pub use create::{Created, Prepared, prepare};
 pub use empty::{kill_all, processes};
 pub use enter::{Entrance, Way, move_into, way_into};

@@ -41,6 +41,15 @@ pub struct UnitName {
     pub patience: u32,
 }
 
+/// How much of the processors' time a cgroup may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CpuTime {
+    /// Microseconds in each period; none: no limit.
+    pub quota: Option<u64>,
+    /// Microseconds; none: the kernel's default.
+    pub period: Option<u64>,
+}
+
 /// A property of a unit.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Property {

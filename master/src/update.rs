@@ -4,7 +4,7 @@ use crate::container::Container;
 use crate::host_work::rdt;
 use alloc::string::String;
 use alloc::vec::Vec;
-use kickstage_config::cgroup::{Property, Setting};
+use kickstage_config::cgroup::{CpuTime, Property, Setting};
 use kickstage_config::record::CgroupDir;
 use kickstage_config::state::Status;
 use kickstage_config::{Error, Result, Role};
@@ -18,6 +18,11 @@ impl Container {
             );
         }
         Ok(&self.record()?.cgroups)
+    }
+
+    /// What it may have of the processors' time now.
+    pub fn cpu_time(&self) -> Result<CpuTime> {
+        kickstage_cgroups::cpu_time(self.cgroups()?)
     }
 
     /// Changes the schemata of its class of service (resctrl), by lines.

@@ -54,6 +54,12 @@ fn flags_change_what_they_name_and_nothing_else() {
     limited.update(&["--cpu-quota", "30000"]).ok();
     let cpu = limited.value("cpu", "cpu.cfs_quota_us", "cpu.max");
     assert!(cpu == "30000" || cpu == "30000 100000", "{cpu}");
+    limited.update(&["--cpu-period", "50000"]).ok();
+    let cpu = limited.value("cpu", "cpu.cfs_quota_us", "cpu.max");
+    assert!(cpu == "30000" || cpu == "30000 50000", "{cpu}");
+    limited.update(&["--cpu-quota", "20000"]).ok();
+    let cpu = limited.value("cpu", "cpu.cfs_period_us", "cpu.max");
+    assert!(cpu == "50000" || cpu == "20000 50000", "{cpu}");
     assert_eq!(limited.memory(), (64 << 20).to_string());
     // lowering has another order than raising
     limited.update(&["--memory", "16m"]).ok();

@@ -35,6 +35,13 @@ same "memory.max after a reload" "$(cat $dir/memory.max)" 60002304
 same "pids.max after a reload" "$(cat $dir/pids.max)" 30
 same "cpu.max after a reload" "$(cat $dir/cpu.max)" "20000 100000"
 same "the updated MemoryMax" "$(property $unit MemoryMax)" 60002304
+# of quota and period each leaves the other
+"$kickstage" update --cpu-period 50000 one
+same "cpu.max with another period" "$(cat $dir/cpu.max)" "20000 50000"
+"$kickstage" update --cpu-quota 30000 one
+systemctl daemon-reload
+same "cpu.max after another reload" "$(cat $dir/cpu.max)" "30000 50000"
+same "the updated CPUQuota" "$(property $unit CPUQuotaPerSecUSec)" 600ms
 # a limit below what is in use is refused before anybody writes it
 echo '{"memory": {"limit": 4096, "checkBeforeUpdate": true}}' | "$kickstage" update --resources - one 2>"$box/log" && fail "4096 bytes"
 grep -q "/linux/resources/memory" "$box/log" || fail "4096 bytes: $(cat "$box/log")"

@@ -42,10 +42,11 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<i32> {
         }
         None => from_flags(parsed)?,
     };
-    let changes = cgroup::update(&resources, container.cgroups()?, &global.judge)?;
+    let present = container.cpu_time()?;
+    let changes = cgroup::update(&resources, container.cgroups()?, present, &global.judge)?;
     global.warn();
     let settings = changes.iter().flat_map(|(_, settings)| settings);
-    container.update(&changes, &cgroup::unit_properties(settings))?;
+    container.update(&changes, &cgroup::unit_properties(settings, present))?;
     container.update_rdt(&schemata(parsed))?;
     Ok(0)
 }

@@ -13,12 +13,12 @@ pub(crate) use view::{Entry, mount_steps};
 
 use crate::text::{self, clean, invalid};
 use crate::{Host, Judge, Request};
-use kickstage_config::cgroup::{CgroupPlan, Group, Setting, Version};
+use kickstage_config::cgroup::{CgroupPlan, CpuTime, Group, Setting, Version};
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Result, Text};
 pub use oci_spec::runtime::LinuxResources;
 use oci_spec::runtime::Spec;
-use resources::Values;
+use resources::{Over, Values};
 
 /// Who makes cgroups (`--cgroup-manager`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -144,15 +144,17 @@ fn groups(
     }
 }
 
-/// Decides what to write into the cgroups of a container that runs. Device rules stay as they are.
+/// Decides what to write into the cgroups of a container that runs and may have so much of the
+/// processors' time at present. Device rules stay as they are.
 pub fn update<'a>(
     resources: &LinuxResources,
     dirs: &'a [CgroupDir],
+    present: CpuTime,
     judge: &Judge,
 ) -> Result<Vec<(&'a CgroupDir, Vec<Setting>)>> {
     let v2 = dirs.iter().any(|dir| dir.version == Version::V2);
     let version = if v2 { Version::V2 } else { Version::V1 };
-    let values = resources::values(resources, version, judge)?;
+    let values = resources::values(resources, version, Over::Present(present), judge)?;
     let mut changes: Vec<(&CgroupDir, Vec<Setting>)> = Vec::new();
     for (controller, setting) in values.into_settings() {
         let has =
@@ -188,7 +190,7 @@ fn do_without(plan: &mut CgroupPlan, host: &CgroupHost) -> Result<()> {
 }
 
 fn unified(path: Text, resources: &LinuxResources, around: &Around<'_>) -> Result<CgroupPlan> {
-    let values = resources::values(resources, Version::V2, around.judge)?;
+    let values = resources::values(resources, Version::V2, Over::Defaults, around.judge)?;
     let rules = devices::rules(resources)?;
     let device_program =
         if around.host.no_device_programs { Vec::new() } else { devices::program(&rules) };
@@ -214,7 +216,7 @@ fn legacy(
     resources: &LinuxResources,
     judge: &Judge,
 ) -> Result<CgroupPlan> {
-    let mut values: Values = resources::values(resources, Version::V1, judge)?;
+    let mut values: Values = resources::values(resources, Version::V1, Over::Defaults, judge)?;
     values.extend(devices::settings(&devices::rules(resources)?)?);
     let mut plan = CgroupPlan::default();
     for hierarchy in hierarchies {

@@ -7,9 +7,18 @@ mod rest;
 
 use crate::Judge;
 use crate::text::{escape, invalid};
-use kickstage_config::cgroup::{Setting, Version};
+use kickstage_config::cgroup::{CpuTime, Setting, Version};
 use kickstage_config::{Result, Text};
 use oci_spec::runtime::LinuxResources;
+
+/// What values are written over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Over {
+    /// Those of a new cgroup.
+    Defaults,
+    /// Those of a container that runs, and this is what it may have of the processors' time.
+    Present(CpuTime),
+}
 
 /// Values and the controllers that they are for, in the order in which they must be written.
 #[derive(Default)]
@@ -64,6 +73,7 @@ fn setting(file: &str, key: &str, value: &dyn ToString) -> Setting {
 pub(super) fn values(
     resources: &LinuxResources,
     version: Version,
+    over: Over,
     judge: &Judge,
 ) -> Result<Values> {
     let mut values = Values::default();
@@ -77,7 +87,7 @@ pub(super) fn values(
     if let Some(cpu) = resources.cpu() {
         match version {
             Version::V1 => cpu::v1(cpu, all),
-            Version::V2 => cpu::v2(cpu, judge, all)?,
+            Version::V2 => cpu::v2(cpu, over, judge, all)?,
         }
         cpu::set(cpu, all);
     }

@@ -9,7 +9,7 @@ use super::CgroupHost;
 use super::devices::Rules;
 use super::facts::bus;
 use crate::text::{self, invalid};
-use kickstage_config::cgroup::{CgroupPlan, Property, Unit, UnitName, Value, Version};
+use kickstage_config::cgroup::{CgroupPlan, CpuTime, Property, Unit, UnitName, Value, Version};
 use kickstage_config::{Result, Text};
 use kickstage_sys::process;
 use oci_spec::runtime::Spec;
@@ -123,7 +123,8 @@ pub(super) fn add(
 ) -> Result<()> {
     let v1 = plan.groups.iter().any(|group| group.version == Version::V1);
     let mut properties = basics(place, id, v1);
-    properties.extend(of_settings(plan.groups.iter().flat_map(|group| &group.settings)));
+    let settings = plan.groups.iter().flat_map(|group| &group.settings);
+    properties.extend(of_settings(settings, CpuTime::default()));
     if !host.rootless {
         properties.extend(super::devices::properties(rules));
     }

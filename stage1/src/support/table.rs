@@ -222,7 +222,7 @@ pub static ROWS: &[Row] = &[
     row("/linux/resources/cpu/shares", "cpu.shares, cpu.weight"),
     row("/linux/resources/cpu/quota", "microseconds a period; -1: no limit"),
     row("/linux/resources/cpu/burst", "microseconds"),
-    row("/linux/resources/cpu/period", "microseconds"),
+    row("/linux/resources/cpu/period", "microseconds; `update` of it or of quota leaves the other"),
     harmless(only(OnV1, "/linux/resources/cpu/realtimeRuntime", "cgroup v2 has no such value")),
     harmless(only(OnV1, "/linux/resources/cpu/realtimePeriod", "cgroup v2 has no such value")),
     row("/linux/resources/cpu/cpus", "cpuset.cpus"),

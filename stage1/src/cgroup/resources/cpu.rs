@@ -1,8 +1,9 @@
 //! Processors: time and places.
 
-use super::{Values, or_max};
+use super::{Over, Values, or_max};
 use crate::Judge;
 use kickstage_config::Result;
+use kickstage_config::cgroup::CpuTime;
 use oci_spec::runtime::LinuxCpu;
 
 pub(super) fn v1(cpu: &LinuxCpu, values: &mut Values) {
@@ -30,7 +31,7 @@ pub(super) fn v1(cpu: &LinuxCpu, values: &mut Values) {
     }
 }
 
-pub(super) fn v2(cpu: &LinuxCpu, judge: &Judge, values: &mut Values) -> Result<()> {
+pub(super) fn v2(cpu: &LinuxCpu, over: Over, judge: &Judge, values: &mut Values) -> Result<()> {
     let realtime = [
         ("realtimePeriod", cpu.realtime_period().unwrap_or(0) != 0),
         ("realtimeRuntime", cpu.realtime_runtime().unwrap_or(0) != 0),
@@ -47,19 +48,30 @@ pub(super) fn v2(cpu: &LinuxCpu, judge: &Judge, values: &mut Values) -> Result<(
     }
     let quota = cpu.quota().filter(|quota| *quota != 0);
     let period = cpu.period().filter(|period| *period != 0);
-    let quota_text = or_max(quota.unwrap_or(-1));
     match (quota, period) {
         (None, None) => {}
         // the period stays
-        (Some(_), None) => values.push("cpu", "cpu.max", "cpu/quota", &quota_text),
-        (_, Some(period)) => {
-            values.push("cpu", "cpu.max", "cpu/quota", &format!("{quota_text} {period}"));
+        (Some(quota), None) => values.push("cpu", "cpu.max", "cpu/quota", &or_max(quota)),
+        (Some(quota), Some(period)) => {
+            values.push("cpu", "cpu.max", "cpu/quota", &format!("{} {period}", or_max(quota)));
+        }
+        // the kernel takes no period alone
+        (None, Some(period)) => {
+            let quota = present_quota(over);
+            values.push("cpu", "cpu.max", "cpu/period", &format!("{quota} {period}"));
         }
     }
     if let Some(burst) = cpu.burst() {
         values.push("cpu", "cpu.max.burst", "cpu/burst", &burst);
     }
     Ok(())
+}
+
+fn present_quota(over: Over) -> String {
+    match over {
+        Over::Present(CpuTime { quota: Some(quota), .. }) => quota.to_string(),
+        Over::Present(_) | Over::Defaults => "max".into(),
+    }
 }
 
 /// v1 shares (2 to 262144, 1024 by default) as a v2 weight (1 to 10000, 100 by default), on the

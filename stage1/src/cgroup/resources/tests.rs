@@ -4,7 +4,7 @@ use serde_json::json;
 
 fn decided(version: Version, resources: serde_json::Value) -> Result<Vec<(String, String)>> {
     let resources: LinuxResources = serde_json::from_value(resources).unwrap();
-    let values = values(&resources, version, &Judge::strict())?;
+    let values = values(&resources, version, Over::Defaults, &Judge::strict())?;
     Ok(values.into_settings().map(|(_, s)| (s.file.to_string(), s.value)).collect())
 }
 
@@ -29,6 +29,21 @@ fn v2_swap_is_what_is_above_memory() {
         json!({"memory": {"limit": 100, "swap": 250}}),
         &[("memory.max", "100"), ("memory.swap.max", "150")],
     );
+}
+
+#[test]
+fn a_period_alone_leaves_the_quota_of_a_running_container() {
+    let resources: LinuxResources =
+        serde_json::from_value(json!({"cpu": {"period": 50000}})).unwrap();
+    let written = |version, over| {
+        let values = values(&resources, version, over, &Judge::strict()).unwrap();
+        values.into_settings().map(|(_, s)| s.value).collect::<Vec<_>>()
+    };
+    let present = |quota| Over::Present(CpuTime { quota, period: Some(100_000) });
+    assert_eq!(written(Version::V2, present(Some(20000))), ["20000 50000"]);
+    assert_eq!(written(Version::V2, present(None)), ["max 50000"]);
+    assert_eq!(written(Version::V2, Over::Defaults), ["max 50000"]);
+    assert_eq!(written(Version::V1, present(Some(20000))), ["50000"]);
 }
 
 #[test]
@@ -104,7 +119,7 @@ fn every_form_of_block_io_has_its_file() {
     ];
     assert_written(Version::V2, io.clone(), &v2);
     let resources: LinuxResources = serde_json::from_value(io).unwrap();
-    let values = values(&resources, Version::V2, &Judge::strict()).unwrap();
+    let values = values(&resources, Version::V2, Over::Defaults, &Judge::strict()).unwrap();
     let wide: Vec<_> = values.into_settings().filter_map(|(_, s)| s.otherwise).collect();
     let wide: Vec<_> = wide.iter().map(|(f, v)| (f.as_str(), v.as_str())).collect();
     assert_eq!(wide, [("io.weight", "4950"), ("io.weight", "8:0 10000")]);
@@ -138,7 +153,7 @@ fn compat_turns_the_harmless_into_warnings_and_nothing_else() {
     }))
     .unwrap();
     let judge = Judge::lenient();
-    let values = values(&resources, Version::V2, &judge).unwrap();
+    let values = values(&resources, Version::V2, Over::Defaults, &judge).unwrap();
     assert_eq!(values.0.len(), 1, "the limit");
     let keys: Vec<_> =
         judge.warnings().into_iter().filter_map(|warning| warning.key.clone()).collect();

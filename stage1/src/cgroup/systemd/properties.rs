@@ -2,7 +2,7 @@
 //! and does not write something else when it is reloaded (systemd.resource-control(5)).
 
 use crate::cpu_list;
-use kickstage_config::cgroup::{Property, Setting, Value};
+use kickstage_config::cgroup::{CpuTime, Property, Setting, Value};
 
 /// No limit.
 const INFINITY: u64 = u64::MAX;
@@ -38,10 +38,14 @@ const RATES: [(&str, &str); 4] = [
 ];
 
 /// All that systemd has a word for. The engine writes each file itself, too: what is rounded
-/// here is exact there, and what is left out here is there.
-pub fn of_settings<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Vec<Property> {
+/// here is exact there, and what is left out here is there. `present` is what the unit may have of
+/// the processors' time as yet.
+pub fn of_settings<'a>(
+    settings: impl IntoIterator<Item = &'a Setting>,
+    present: CpuTime,
+) -> Vec<Property> {
     let mut all: Vec<Property> = Vec::new();
-    let mut time = Time::default();
+    let mut time = Time { of: present, key: None };
     for setting in settings {
         let (file, value) = (setting.file.as_str(), setting.value.as_str());
         let found = NUMBERS.iter().find(|(of, _)| *of == file);
@@ -116,12 +120,12 @@ fn rate(all: &mut Vec<Property>, setting: &Setting) {
     }
 }
 
-/// Time of the processors, which is two files on v1 and one on v2.
-#[derive(Default)]
+/// Time of the processors, which is two files on v1 and one on v2. systemd wants to know the quota
+/// by the second, for which it takes both.
 struct Time {
-    quota: Option<u64>,
-    period: Option<u64>,
-    key: String,
+    of: CpuTime,
+    /// What asked for a change, if anything did.
+    key: Option<String>,
 }
 
 impl Time {
@@ -130,29 +134,30 @@ impl Time {
         match setting.file.as_str() {
             "cpu.max" => {
                 let mut words = value.split(' ');
-                self.quota = words.next().and_then(number);
-                self.period = words.next().and_then(number).or(self.period);
+                self.of.quota = words.next().and_then(number);
+                self.of.period = words.next().and_then(number).or(self.of.period);
             }
-            "cpu.cfs_quota_us" => self.quota = number(value),
-            "cpu.cfs_period_us" => self.period = number(value),
+            "cpu.cfs_quota_us" => self.of.quota = number(value),
+            "cpu.cfs_period_us" => self.of.period = number(value),
             _ => return,
         }
-        self.key.clone_from(&setting.key);
+        self.key = Some(setting.key.clone());
     }
 
     fn properties(self) -> Vec<Property> {
+        let Some(key) = self.key else { return Vec::new() };
         let property = |name: &str, value| Property {
             name: name.to_string(),
             value: Value::Large(value),
-            key: self.key.clone(),
+            key: key.clone(),
             optional: true,
         };
         let mut all = Vec::new();
-        if let Some(period) = self.period {
+        if let Some(period) = self.of.period {
             all.push(property("CPUQuotaPeriodUSec", period));
         }
-        if let Some(quota) = self.quota {
-            all.push(property("CPUQuotaPerSecUSec", a_second(quota, self.period)));
+        if let Some(quota) = self.of.quota {
+            all.push(property("CPUQuotaPerSecUSec", a_second(quota, self.of.period)));
         }
         all
     }

@@ -46,13 +46,29 @@ fn a_users_units_are_below_his_own_systemd() {
     }
 }
 
+fn setting(file: &str, value: &str) -> Setting {
+    Setting { file: Text::new(file).unwrap(), value: value.into(), ..Setting::default() }
+}
+
+#[test]
+fn the_time_of_processors_that_is_not_named_is_the_present_one() {
+    let present = CpuTime { quota: Some(20_000), period: Some(50_000) };
+    for (file, value, a_second, period) in [
+        ("cpu.max", "30000", 600_000, 50_000),
+        ("cpu.max", "20000 40000", 500_000, 40_000),
+        ("cpu.cfs_quota_us", "30000", 600_000, 50_000),
+        ("cpu.cfs_period_us", "40000", 500_000, 40_000),
+    ] {
+        let found = of_settings(&[setting(file, value)], present);
+        let found: Vec<_> = found.iter().map(|p| (p.name.as_str(), p.value.clone())).collect();
+        let wanted = [("CPUQuotaPeriodUSec", period), ("CPUQuotaPerSecUSec", a_second)];
+        assert_eq!(found, wanted.map(|(name, value)| (name, Value::Large(value))), "{file}");
+    }
+    assert!(of_settings(&[], present).is_empty(), "nothing is changed");
+}
+
 #[test]
 fn values_are_told_to_systemd_too() {
-    let setting = |file: &str, value: &str| Setting {
-        file: Text::new(file).unwrap(),
-        value: value.into(),
-        ..Setting::default()
-    };
     let settings = [
         setting("memory.max", "4096"),
         setting("memory.swap.max", "max"),
@@ -66,7 +82,7 @@ fn values_are_told_to_systemd_too() {
         setting("hugetlb.2MB.max", "0"),
         setting("memory.max", "8192"),
     ];
-    let found = of_settings(&settings);
+    let found = of_settings(&settings, CpuTime::default());
     let value = |name: &str| found.iter().find(|p| p.name == name).map(|p| p.value.clone());
     assert_eq!(value("MemoryMax"), Some(Value::Large(8192)), "the last one");
     assert_eq!(value("MemorySwapMax"), Some(Value::Large(u64::MAX)));
@@ -79,6 +95,6 @@ fn values_are_told_to_systemd_too() {
     assert_eq!(value("IOWriteIOPSMax"), Some(Value::Rates(rates)));
     assert_eq!(value("IOWeight"), Some(Value::Large(2300)), "which systemd makes 300 of");
     assert_eq!(found.len(), 8);
-    let small = of_settings(&[setting("io.bfq.weight", "60")]);
+    let small = of_settings(&[setting("io.bfq.weight", "60")], CpuTime::default());
     assert_eq!(small[0].value, Value::Large(60));
 }
