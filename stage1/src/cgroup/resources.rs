@@ -86,7 +86,7 @@ pub(super) fn values(
     }
     if let Some(cpu) = resources.cpu() {
         match version {
-            Version::V1 => cpu::v1(cpu, all),
+            Version::V1 => cpu::v1(cpu, all)?,
             Version::V2 => cpu::v2(cpu, over, judge, all)?,
         }
         cpu::set(cpu, all);

@@ -219,7 +219,7 @@ pub static ROWS: &[Row] = &[
     )),
     row("/linux/resources/memory/checkBeforeUpdate", "no limit below what is in use"),
     row("/linux/resources/cpu", "time and places; 0, but for burst and idle: it is left as it is"),
-    row("/linux/resources/cpu/shares", "cpu.shares, cpu.weight"),
+    row("/linux/resources/cpu/shares", "cpu.shares, 2 to 262144; cpu.weight"),
     row("/linux/resources/cpu/quota", "microseconds a period; -1: no limit"),
     row("/linux/resources/cpu/burst", "microseconds"),
     row("/linux/resources/cpu/period", "microseconds; `update` of it or of quota leaves the other"),

@@ -2,12 +2,28 @@
 
 use super::{Over, Values, or_max};
 use crate::Judge;
+use crate::text::invalid;
+use core::ops::RangeInclusive;
 use kickstage_config::Result;
 use kickstage_config::cgroup::CpuTime;
 use oci_spec::runtime::LinuxCpu;
 
-pub(super) fn v1(cpu: &LinuxCpu, values: &mut Values) {
-    if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
+/// What the kernel takes for `cpu.shares`; others it changes into the nearest of these.
+const SHARES: RangeInclusive<u64> = 2..=262_144;
+
+/// Those that are asked for; 0 asks for none.
+fn shares(cpu: &LinuxCpu, allowed: &RangeInclusive<u64>) -> Result<Option<u64>> {
+    let shares = cpu.shares().filter(|shares| *shares != 0);
+    if shares.is_some_and(|shares| !allowed.contains(&shares)) {
+        let (least, most) = (allowed.start(), allowed.end());
+        let why = format!("it must be {least} to {most}, or 0, which leaves it as it is");
+        return Err(invalid("/linux/resources/cpu/shares", why));
+    }
+    Ok(shares)
+}
+
+pub(super) fn v1(cpu: &LinuxCpu, values: &mut Values) -> Result<()> {
+    if let Some(shares) = shares(cpu, &SHARES)? {
         values.push("cpu", "cpu.shares", "cpu/shares", &shares);
     }
     // a period before what is a part of it
@@ -29,6 +45,7 @@ pub(super) fn v1(cpu: &LinuxCpu, values: &mut Values) {
     if let Some(idle) = cpu.idle() {
         values.push("cpu", "cpu.idle", "cpu/idle", &idle);
     }
+    Ok(())
 }
 
 pub(super) fn v2(cpu: &LinuxCpu, over: Over, judge: &Judge, values: &mut Values) -> Result<()> {
@@ -39,7 +56,8 @@ pub(super) fn v2(cpu: &LinuxCpu, over: Over, judge: &Judge, values: &mut Values)
     for (name, _) in realtime.iter().filter(|(_, given)| *given) {
         judge.refuse(&format!("/linux/resources/cpu/{name}"))?;
     }
-    if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
+    // 1 has a weight, too: the lowest
+    if let Some(shares) = shares(cpu, &(1..=*SHARES.end()))? {
         values.push("cpu", "cpu.weight", "cpu/shares", &weight(shares));
     }
     // afterwards: what is idle takes no weight

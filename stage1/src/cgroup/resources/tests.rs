@@ -23,6 +23,18 @@ fn the_ends_and_the_default_of_shares_are_those_of_weights() {
 }
 
 #[test]
+fn shares_within_the_kernels_bounds_are_written() {
+    for shares in [2, 262_144] {
+        let cpu = json!({"cpu": {"shares": shares}});
+        assert_written(Version::V1, cpu, &[("cpu.shares", &shares.to_string())]);
+    }
+    assert_written(Version::V2, json!({"cpu": {"shares": 1}}), &[("cpu.weight", "1")]);
+    for version in [Version::V1, Version::V2] {
+        assert_written(version, json!({"cpu": {"shares": 0}}), &[]);
+    }
+}
+
+#[test]
 fn v2_swap_is_what_is_above_memory() {
     assert_written(
         Version::V2,
@@ -53,6 +65,9 @@ fn what_can_not_be_is_refused_by_its_pointer() {
         (Version::V1, json!({"memory": {"kernel": 5}}), "memory/kernel"),
         (Version::V2, json!({"memory": {"swappiness": 5}}), "memory/swappiness"),
         (Version::V2, json!({"cpu": {"realtimeRuntime": 5}}), "cpu/realtimeRuntime"),
+        (Version::V1, json!({"cpu": {"shares": 1}}), "cpu/shares"),
+        (Version::V1, json!({"cpu": {"shares": 262_145}}), "cpu/shares"),
+        (Version::V2, json!({"cpu": {"shares": 262_145}}), "cpu/shares"),
         (Version::V2, json!({"network": {"classID": 5}}), "network/classID"),
         (Version::V2, json!({"blockIO": {"leafWeight": 10}}), "blockIO/leafWeight"),
         (Version::V1, json!({"blockIO": {"weight": 9}}), "blockIO/weight"),
