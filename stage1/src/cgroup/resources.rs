@@ -76,6 +76,7 @@ pub(super) fn values(
     over: Over,
     judge: &Judge,
 ) -> Result<Values> {
+    refuse_below_no_limit(resources)?;
     let mut values = Values::default();
     let all = &mut values;
     if let Some(memory) = resources.memory() {
@@ -111,6 +112,28 @@ pub(super) fn values(
             unified(resources, &mut values)?;
             Ok(values)
         }
+    }
+}
+
+/// Kernels take anything below zero for no limit, and the specification -1 alone.
+fn refuse_below_no_limit(resources: &LinuxResources) -> Result<()> {
+    let memory = resources.memory().unwrap_or_default();
+    let cpu = resources.cpu().clone().unwrap_or_default();
+    let limits = [
+        ("memory/limit", memory.limit()),
+        ("memory/reservation", memory.reservation()),
+        ("memory/swap", memory.swap()),
+        ("memory/kernel", memory.kernel()),
+        ("memory/kernelTCP", memory.kernel_tcp()),
+        ("cpu/quota", cpu.quota()),
+        ("cpu/realtimeRuntime", cpu.realtime_runtime()),
+        ("pids/limit", resources.pids().map(|pids| pids.limit())),
+    ];
+    match limits.iter().find(|(_, limit)| limit.is_some_and(|limit| limit < -1)) {
+        Some((key, _)) => {
+            Err(invalid(&format!("/linux/resources/{key}"), "it is below -1, which is no limit"))
+        }
+        None => Ok(()),
     }
 }
 

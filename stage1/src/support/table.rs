@@ -199,7 +199,10 @@ pub static ROWS: &[Row] = &[
     row("/linux/resources/devices/*/major", "-1: all"),
     row("/linux/resources/devices/*/minor", "-1: all"),
     row("/linux/resources/devices/*/access", "r, w, m; all if absent"),
-    row("/linux/resources/memory", "bytes; -1: no limit; a limit of 0: it is left as it is"),
+    row(
+        "/linux/resources/memory",
+        "bytes; -1: no limit (below it is refused); a limit of 0: it is left as it is",
+    ),
     row("/linux/resources/memory/limit", "memory.limit_in_bytes, memory.max"),
     row("/linux/resources/memory/reservation", "memory.soft_limit_in_bytes, memory.low"),
     row("/linux/resources/memory/swap", "memory and swap together"),

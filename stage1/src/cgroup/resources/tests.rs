@@ -23,6 +23,29 @@ fn the_ends_and_the_default_of_shares_are_those_of_weights() {
 }
 
 #[test]
+fn of_numbers_below_zero_only_minus_one_is_no_limit() {
+    let limits = [
+        "memory/limit",
+        "memory/reservation",
+        "memory/swap",
+        "memory/kernel",
+        "memory/kernelTCP",
+        "cpu/quota",
+        "cpu/realtimeRuntime",
+        "pids/limit",
+    ];
+    for (limit, version) in
+        limits.into_iter().flat_map(|limit| [(limit, Version::V1), (limit, Version::V2)])
+    {
+        let (group, name) = limit.split_once('/').unwrap();
+        let error = decided(version, json!({group: {name: -2}})).unwrap_err();
+        assert_eq!(error.key, Some(format!("/linux/resources/{limit}")));
+        let only_on_v1 = limit == "cpu/realtimeRuntime" && version == Version::V2;
+        assert_eq!(decided(version, json!({group: {name: -1}})).is_err(), only_on_v1, "{limit}");
+    }
+}
+
+#[test]
 fn shares_within_the_kernels_bounds_are_written() {
     for shares in [2, 262_144] {
         let cpu = json!({"cpu": {"shares": shares}});
