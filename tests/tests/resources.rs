@@ -37,6 +37,13 @@ impl Limited {
     fn update(&self, flags: &[&str]) -> kickstage_tests::Ended {
         self.runtime.call(&[&["update"], flags, &[&self.id]].concat())
     }
+
+    fn update_to(&self, resources: &serde_json::Value) {
+        let mut command = self.runtime.command(&["update", "--resources", "-", &self.id]);
+        let mut update = command.stdin(Stdio::piped()).spawn().unwrap();
+        update.stdin.take().unwrap().write_all(resources.to_string().as_bytes()).unwrap();
+        assert!(update.wait().unwrap().success());
+    }
 }
 
 impl Drop for Limited {
@@ -69,16 +76,28 @@ fn flags_change_what_they_name_and_nothing_else() {
 #[test]
 fn resources_come_from_a_stream_as_clients_send_them() {
     let limited = Limited::new();
-    let mut command = limited.runtime.command(&["update", "--resources", "-", &limited.id]);
-    let mut update = command.stdin(Stdio::piped()).spawn().unwrap();
-    let sent = json!({
+    limited.update_to(&json!({
         "memory": {"limit": 48 << 20, "reservation": 0, "swap": 0, "kernel": 0},
         "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "", "mems": ""},
         "blockIO": {"weight": 0},
-    });
-    update.stdin.take().unwrap().write_all(sent.to_string().as_bytes()).unwrap();
-    assert!(update.wait().unwrap().success());
+    }));
     assert_eq!(limited.memory(), (48 << 20).to_string());
+}
+
+#[test]
+fn an_update_gives_the_oom_killer_back() {
+    if is_v2() {
+        return;
+    }
+    let limited = Limited::new();
+    let disabled = || {
+        let told = limited.value("memory", "memory.oom_control", "memory.oom_control");
+        told.lines().next().map(String::from)
+    };
+    for disable in [true, false] {
+        limited.update_to(&json!({"memory": {"disableOOMKiller": disable}}));
+        assert_eq!(disabled(), Some(format!("oom_kill_disable {}", i32::from(disable))));
+    }
 }
 
 #[test]

@@ -81,7 +81,7 @@ pub(super) fn values(
     let all = &mut values;
     if let Some(memory) = resources.memory() {
         match version {
-            Version::V1 => memory::v1(memory, judge, all)?,
+            Version::V1 => memory::v1(memory, over, judge, all)?,
             Version::V2 => memory::v2(memory, judge, all)?,
         }
     }

@@ -1,6 +1,6 @@
 //! Memory.
 
-use super::{Values, or_max, setting};
+use super::{Over, Values, or_max, setting};
 use crate::Judge;
 use crate::text::invalid;
 use kickstage_config::{Result, Text};
@@ -33,7 +33,12 @@ fn check(memory: &LinuxMemory, judge: &Judge) -> Result<()> {
 
 /// The kernel itself refuses a limit that it can't bring the usage below: `checkBeforeUpdate`
 /// asks for nothing more.
-pub(super) fn v1(memory: &LinuxMemory, judge: &Judge, values: &mut Values) -> Result<()> {
+pub(super) fn v1(
+    memory: &LinuxMemory,
+    over: Over,
+    judge: &Judge,
+    values: &mut Values,
+) -> Result<()> {
     check(memory, judge)?;
     // memory first: it may not be above memory and swap, which begins without limit
     let limits = [
@@ -49,8 +54,13 @@ pub(super) fn v1(memory: &LinuxMemory, judge: &Judge, values: &mut Values) -> Re
     if let Some(swappiness) = memory.swappiness() {
         values.push("memory", "memory.swappiness", "memory/swappiness", &swappiness);
     }
-    if memory.disable_oom_killer() == Some(true) {
-        values.push("memory", "memory.oom_control", "memory/disableOOMKiller", &1);
+    let disable = match memory.disable_oom_killer() {
+        // as in every new cgroup
+        Some(false) if over == Over::Defaults => None,
+        disable => disable.map(i32::from),
+    };
+    if let Some(disable) = disable {
+        values.push("memory", "memory.oom_control", "memory/disableOOMKiller", &disable);
     }
     Ok(())
 }

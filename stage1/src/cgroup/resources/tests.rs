@@ -67,6 +67,22 @@ fn v2_swap_is_what_is_above_memory() {
 }
 
 #[test]
+fn an_update_gives_the_oom_killer_back() {
+    let written = |disable, version, over| {
+        let resources = json!({"memory": {"disableOOMKiller": disable}});
+        let resources: LinuxResources = serde_json::from_value(resources).unwrap();
+        let values = values(&resources, version, over, &Judge::strict()).unwrap();
+        values.into_settings().map(|(_, s)| s.value).collect::<Vec<_>>()
+    };
+    let running = Over::Present(CpuTime::default());
+    assert_eq!(written(false, Version::V1, running), ["0"]);
+    assert_eq!(written(true, Version::V1, running), ["1"]);
+    assert_eq!(written(true, Version::V1, Over::Defaults), ["1"]);
+    assert!(written(false, Version::V1, Over::Defaults).is_empty());
+    assert!(written(false, Version::V2, running).is_empty(), "it always has it");
+}
+
+#[test]
 fn a_period_alone_leaves_the_quota_of_a_running_container() {
     let resources: LinuxResources =
         serde_json::from_value(json!({"cpu": {"period": 50000}})).unwrap();
