@@ -6,7 +6,7 @@ use kickstage_config::Result;
 use kickstage_config::process::{MemoryPolicy, Scheduler};
 use oci_spec::runtime::{
     IOPriorityClass, LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType,
-    MemoryPolicyModeType, Process, Spec,
+    MemoryPolicyModeType, Process, Scheduler as Wanted, Spec,
 };
 
 /// Reads `/process/scheduler`.
@@ -28,6 +28,7 @@ pub(crate) fn scheduler(process: &Process) -> Result<Option<Scheduler>> {
         return Err(invalid("/process/scheduler/nice", format!("{nice} is not in -20 to 19")));
     }
     let priority = wanted.priority().unwrap_or(0);
+    refuse_for_others(wanted)?;
     Ok(Some(Scheduler {
         policy,
         flags: scheduler_flags(wanted.flags().as_deref().unwrap_or_default())?,
@@ -38,6 +39,34 @@ pub(crate) fn scheduler(process: &Process) -> Result<Option<Scheduler>> {
         deadline: wanted.deadline().unwrap_or(0),
         period: wanted.period().unwrap_or(0),
     }))
+}
+
+/// A policy takes no values of another: it is refused by the kernel (a priority), left aside (nice)
+/// or means something else (the runtime, since Linux 6.12).
+fn refuse_for_others(wanted: &Wanted) -> Result<()> {
+    use LinuxSchedulerPolicy::{
+        SchedBatch, SchedDeadline, SchedFifo, SchedIdle, SchedIso, SchedOther, SchedRr,
+    };
+    let own: &[&str] = match wanted.policy() {
+        SchedOther | SchedBatch => &["nice"],
+        SchedFifo | SchedRr => &["priority"],
+        SchedIdle | SchedIso => &[],
+        SchedDeadline => &["runtime", "deadline", "period"],
+    };
+    let given = [
+        ("nice", wanted.nice().is_some_and(|nice| nice != 0)),
+        ("priority", wanted.priority().is_some_and(|priority| priority != 0)),
+        ("runtime", wanted.runtime().is_some_and(|runtime| runtime != 0)),
+        ("deadline", wanted.deadline().is_some_and(|deadline| deadline != 0)),
+        ("period", wanted.period().is_some_and(|period| period != 0)),
+    ];
+    match given.iter().find(|(name, given)| *given && !own.contains(name)) {
+        Some((name, _)) => {
+            let pointer = format!("/process/scheduler/{name}");
+            Err(invalid(&pointer, "this policy has no such value"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn scheduler_flags(wanted: &[LinuxSchedulerFlag]) -> Result<u64> {
@@ -160,6 +189,13 @@ mod tests {
             (json!({"policy": "SCHED_OTHER", "nice": -21}), "nice"),
             (json!({"policy": "SCHED_FIFO", "priority": -1}), "priority"),
             (json!({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_UTIL_CLAMP_MAX"]}), "flags/0"),
+            (json!({"policy": "SCHED_IDLE", "nice": 7}), "nice"),
+            (json!({"policy": "SCHED_RR", "priority": 1, "nice": 7}), "nice"),
+            (json!({"policy": "SCHED_OTHER", "priority": 1}), "priority"),
+            (json!({"policy": "SCHED_DEADLINE", "runtime": 1, "priority": 1}), "priority"),
+            (json!({"policy": "SCHED_OTHER", "runtime": 1}), "runtime"),
+            (json!({"policy": "SCHED_FIFO", "priority": 1, "deadline": 1}), "deadline"),
+            (json!({"policy": "SCHED_BATCH", "period": 1}), "period"),
         ] {
             let error = read(wrong).unwrap_err();
             assert_eq!(error.key, Some(format!("/process/scheduler/{pointer}")));
@@ -167,6 +203,13 @@ mod tests {
         for nice in [-20, 19] {
             let read = read(json!({"policy": "SCHED_OTHER", "nice": nice})).unwrap().unwrap();
             assert_eq!(read.nice, nice);
+        }
+        // as clients write what they do not mean
+        let zeros = json!({"nice": 0, "priority": 0, "runtime": 0, "deadline": 0, "period": 0});
+        for policy in ["SCHED_OTHER", "SCHED_IDLE", "SCHED_FIFO", "SCHED_DEADLINE"] {
+            let mut schedule = zeros.clone();
+            schedule["policy"] = json!(policy);
+            assert!(read(schedule).is_ok(), "{policy}");
         }
     }
 }

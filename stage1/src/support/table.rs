@@ -94,10 +94,13 @@ pub static ROWS: &[Row] = &[
     row("/process/capabilities/ambient/*", "capabilities(7)"),
     row("/process/noNewPrivileges", "PR_SET_NO_NEW_PRIVS"),
     row("/process/oomScoreAdj", "-1000 to 1000"),
-    row("/process/scheduler", "sched_setattr(2)"),
+    row(
+        "/process/scheduler",
+        "sched_setattr(2); a value that is of another policy is refused, but for 0",
+    ),
     row("/process/scheduler/policy", "all but SCHED_ISO, which Linux does not have"),
-    row("/process/scheduler/nice", "-20 to 19; for SCHED_OTHER and SCHED_BATCH"),
-    row("/process/scheduler/priority", "of the real-time policies"),
+    row("/process/scheduler/nice", "-20 to 19; SCHED_OTHER and SCHED_BATCH"),
+    row("/process/scheduler/priority", "SCHED_FIFO and SCHED_RR"),
     row("/process/scheduler/flags", "SCHED_FLAG_*"),
     row(
         "/process/scheduler/flags/*",
