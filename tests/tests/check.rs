@@ -51,6 +51,22 @@ fn all_mistakes_are_found_at_once() {
 }
 
 #[test]
+fn what_is_required_and_missing_is_found_by_its_place() {
+    for (place, value) in [
+        ("/process/rlimits", json!([{"type": "RLIMIT_CORE", "hard": 0}])),
+        ("/process/ioPriority", json!({"priority": 3})),
+        ("/linux/resources/network", json!({"priorities": [{"name": "lo"}]})),
+    ] {
+        let bundle = Bundle::new(&["true"]).with(place, value);
+        let (code, list) = found(&bundle);
+        let at = |one: &&(String, String)| one.0 == "error" && one.1.starts_with(place);
+        assert!(code == 1 && list.iter().any(|one| at(&one)), "{place}: {list:?}");
+        let refused = Runtime::kickstage().run(&bundle);
+        assert!(refused.code == 1 && refused.stderr.contains(place), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_found_before_it_is_missed() {
     let bundle = Bundle::new(&["/bin/no-such-program"])
         .adding(

@@ -2,7 +2,7 @@
 
 use crate::arguments::Parsed;
 use crate::global::Global;
-use kickstage_config::{Error, Result, Role, misread};
+use kickstage_config::{Error, Result, Role};
 use kickstage_stage1::cgroup::{self, LinuxResources};
 use serde_json::{Map, Value, json};
 use std::io::Read;
@@ -55,10 +55,7 @@ fn read(from: impl Read, name: &str) -> Result<LinuxResources> {
     const LIMIT: u64 = 16 << 20;
     let mut bytes = Vec::new();
     from.take(LIMIT).read_to_end(&mut bytes).map_err(|e| unreadable(name, e.to_string()))?;
-    misread::read(&bytes).map_err(|why| {
-        why.within("/linux/resources")
-            .told_by(Error::new(Role::Cli, "read resources from").on(name))
-    })
+    cgroup::read_resources(name, &bytes)
 }
 
 fn unreadable(name: &str, why: String) -> Error {

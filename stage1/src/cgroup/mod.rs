@@ -11,11 +11,12 @@ pub use facts::{CgroupHost, Hierarchy, Layout};
 pub use systemd::of_settings as unit_properties;
 pub(crate) use view::{Entry, mount_steps};
 
+use crate::model::Document;
 use crate::text::{self, clean, invalid};
 use crate::{Host, Judge, Request};
 use kickstage_config::cgroup::{CgroupPlan, CpuTime, Group, Setting, Version};
 use kickstage_config::record::CgroupDir;
-use kickstage_config::{Result, Text};
+use kickstage_config::{Error, Result, Role, Text};
 pub use oci_spec::runtime::LinuxResources;
 use oci_spec::runtime::Spec;
 use resources::{Over, Values};
@@ -142,6 +143,13 @@ fn groups(
         }
         Layout::Legacy { hierarchies } => legacy(hierarchies, place, resources, around.judge),
     }
+}
+
+/// Reads resources that are to change those of a container. `name` is for messages.
+pub fn read_resources(name: &str, json: &[u8]) -> Result<LinuxResources> {
+    Document::Resources
+        .read(json)
+        .map_err(|why| why.told_by(Error::new(Role::Stage1, "read resources from").on(name)))
 }
 
 /// Decides what to write into the cgroups of a container that runs and may have so much of the
