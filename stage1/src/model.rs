@@ -20,6 +20,13 @@ pub(crate) enum Document {
     Resources,
 }
 
+/// What the model has read of `/linux/resources/pids`.
+enum Pids {
+    AsRead,
+    /// A limit that is not there, and that it takes for 0.
+    WithoutLimit,
+}
+
 /// The config.json in an engine's configuration.
 const IN_ENGINE: &str = "/engineConfig/ociConfig";
 
@@ -37,7 +44,10 @@ impl Document {
     pub(crate) fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, Misread> {
         let bytes = self.spelled(bytes);
         // the model first: the second reading knows nothing of values
-        let read = misread::read(&bytes).and_then(|model| self.require(&bytes).map(|()| model));
+        let read = misread::read(&bytes).and_then(|model| match self.require(&bytes)? {
+            Pids::AsRead => Ok(model),
+            Pids::WithoutLimit => misread::read(&self.without_pids(&bytes)),
+        });
         read.map_err(|mut why| {
             let inner = why.pointer.as_deref().and_then(|pointer| pointer.strip_prefix(IN_ENGINE));
             if let Some(inner) = inner.map(String::from) {
@@ -51,14 +61,37 @@ impl Document {
         })
     }
 
-    /// Refuses to have anything made up.
-    fn require(self, bytes: &[u8]) -> Result<(), Misread> {
-        match self {
-            Self::Config => misread::read::<required::Config>(bytes).map(drop),
-            Self::Process => misread::read::<required::Process>(bytes).map(drop),
-            Self::Engine => misread::read::<required::Engine>(bytes).map(drop),
-            Self::Resources => misread::read::<required::Resources>(bytes).map(drop),
-        }
+    /// Refuses to have anything made up. What is in doubt is told.
+    fn require(self, bytes: &[u8]) -> Result<Pids, Misread> {
+        let of = |resources: Option<&required::Resources>| match resources {
+            Some(resources) if resources.has_pids_without_limit() => Pids::WithoutLimit,
+            _ => Pids::AsRead,
+        };
+        Ok(match self {
+            Self::Config => of(misread::read::<required::Config>(bytes)?.resources()),
+            Self::Engine => {
+                let engine: required::Engine = misread::read(bytes)?;
+                of(engine.config().and_then(required::Config::resources))
+            }
+            Self::Resources => of(Some(&misread::read(bytes)?)),
+            Self::Process => {
+                misread::read::<required::Process>(bytes)?;
+                Pids::AsRead
+            }
+        })
+    }
+
+    /// The same without `pids`, of which nothing is asked.
+    fn without_pids(self, bytes: &[u8]) -> Vec<u8> {
+        let mut value: Value = serde_json::from_slice(bytes).expect("it has been read");
+        let resources = match self {
+            Self::Config => "/linux/resources".into(),
+            Self::Engine => format!("{IN_ENGINE}/linux/resources"),
+            Self::Resources | Self::Process => String::new(),
+        };
+        let resources = value.pointer_mut(&resources).and_then(Value::as_object_mut);
+        resources.map(|resources| resources.remove("pids"));
+        value.to_string().into_bytes()
     }
 
     /// As the model reads it. What is no JSON stays as it is, for the model to say where.

@@ -101,6 +101,18 @@ fn an_update_gives_the_oom_killer_back() {
 }
 
 #[test]
+fn pids_without_a_limit_ask_for_nothing() {
+    // a shell that forks twice
+    let bundle = Bundle::new(&["sh", "-c", "cat /proc/self/cgroup | cat"])
+        .with("/linux/resources", json!({"pids": {}}));
+    Runtime::kickstage().run(&bundle).ok();
+    let limited = Limited::new();
+    limited.update(&["--pids-limit", "44"]).ok();
+    limited.update_to(&json!({"pids": {}}));
+    assert_eq!(limited.value("pids", "pids.max", "pids.max"), "44");
+}
+
+#[test]
 fn what_can_not_be_is_refused_and_changes_nothing() {
     let limited = Limited::new();
     for (flags, words) in [

@@ -98,6 +98,13 @@ pub(super) struct Resources {
     block_io: Option<BlockIo>,
     hugepage_limits: Option<Vec<HugePages>>,
     network: Option<Network>,
+    pids: Option<Pids>,
+}
+
+/// Newer clients leave out the limit that they do not mean.
+#[derive(Deserialize)]
+struct Pids {
+    limit: Option<Given>,
 }
 
 #[derive(Deserialize)]
@@ -146,4 +153,23 @@ struct Network {
 struct Priority {
     name: Given,
     priority: Given,
+}
+
+impl Engine {
+    pub(super) fn config(&self) -> Option<&Config> {
+        self.engine_config.as_ref()?.oci_config.as_ref()
+    }
+}
+
+impl Config {
+    pub(super) fn resources(&self) -> Option<&Resources> {
+        self.linux.as_ref()?.resources.as_ref()
+    }
+}
+
+impl Resources {
+    /// Whether pids are there and have no limit, which the model takes for 0.
+    pub(super) fn has_pids_without_limit(&self) -> bool {
+        self.pids.as_ref().is_some_and(|pids| pids.limit.is_none())
+    }
 }

@@ -210,3 +210,24 @@ fn what_is_required_is_missed_in_every_document() {
     let empty = json!({"engineConfig": null}).to_string();
     assert!(Document::Engine.read::<Common>(empty.as_bytes()).is_ok());
 }
+
+#[test]
+fn pids_without_a_limit_are_left_as_they_are() {
+    for (pids, wanted) in
+        [(json!({}), None), (json!({"limit": 0}), Some(0)), (json!({"limit": -1}), Some(-1))]
+    {
+        let resources = json!({"pids": pids, "cpu": {"quota": 5000}});
+        let config = json!({"ociVersion": "1.3.0", "linux": {"resources": resources}});
+        let engine = json!({"engineConfig": {"ociConfig": config}}).to_string();
+        let spec: Spec = Document::Config.read(config.to_string().as_bytes()).unwrap();
+        let engine: Common = Document::Engine.read(engine.as_bytes()).unwrap();
+        let alone: LinuxResources =
+            Document::Resources.read(resources.to_string().as_bytes()).unwrap();
+        let inside = |spec: &Spec| spec.linux().clone().unwrap().resources().clone().unwrap();
+        let of_engine = inside(&engine.engine_config.oci_config.unwrap());
+        for resources in [inside(&spec), of_engine, alone] {
+            assert_eq!(resources.pids().map(|pids| pids.limit()), wanted);
+            assert_eq!(resources.cpu().as_ref().unwrap().quota(), Some(5000));
+        }
+    }
+}

@@ -275,7 +275,10 @@ pub static ROWS: &[Row] = &[
     only(OnV1, "/linux/resources/network/priorities/*/name", PRIORITIES),
     only(OnV1, "/linux/resources/network/priorities/*/priority", PRIORITIES),
     row("/linux/resources/pids", "processes and threads"),
-    row("/linux/resources/pids/limit", "-1: no limit; 0 is taken as 1"),
+    row(
+        "/linux/resources/pids/limit",
+        "-1: no limit; 0 is taken as 1; absent: it is left as it is",
+    ),
     row("/linux/resources/rdma", "RDMA adapters"),
     row(
         "/linux/resources/rdma/*",
