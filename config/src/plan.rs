@@ -212,6 +212,8 @@ pub struct Rdt {
     pub make: bool,
     /// Lines for `schemata`.
     pub schemata: Vec<String>,
+    /// What a group that exists must say already.
+    pub agreed: Vec<String>,
     /// Name of a monitoring group in it, if one is wanted.
     pub monitoring: Option<String>,
 }

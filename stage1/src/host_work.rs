@@ -97,20 +97,21 @@ fn rdt_group(rdt: &LinuxIntelRdt, id: &str) -> Result<Option<Rdt>> {
     if group.contains('/') || matches!(group, "." | "..") || named == Some("") {
         return Err(invalid(&format!("{KEY}/closID"), format!("{group:?} is no name of a group")));
     }
-    let lines = [
-        ("l3CacheSchema", rdt.l3_cache_schema(), "MB:"),
-        ("memBwSchema", rdt.mem_bw_schema(), "L3:"),
-    ];
-    let mut schemata = Vec::new();
-    for (name, lines, foreign) in lines {
-        let lines = lines.as_deref().unwrap_or_default().lines();
-        for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
-            if line.starts_with(foreign) {
-                return Err(invalid(&format!("{KEY}/{name}"), format!("{line:?} is for another")));
-            }
-            schemata.push(line.to_string());
-        }
+    let lines_of = |schema: &Option<String>| -> Vec<String> {
+        let lines = schema.as_deref().unwrap_or_default().lines().map(str::trim);
+        lines.filter(|line| !line.is_empty()).map(String::from).collect()
+    };
+    // lines of bandwidth are memBwSchema's alone (config-linux.md, "IntelRdt")
+    let mut schemata = lines_of(rdt.l3_cache_schema());
+    schemata.retain(|line| !line.starts_with("MB:"));
+    let bandwidth = lines_of(rdt.mem_bw_schema());
+    if let Some(line) = bandwidth.iter().find(|line| !line.starts_with("MB:")) {
+        let why = format!("{line:?} does not begin with MB:");
+        return Err(invalid(&format!("{KEY}/memBwSchema"), why));
     }
+    schemata.extend(bandwidth);
+    // who names a group may find it made by another, with whom he must agree; the same section
+    let agreed = if named.is_some() { schemata.clone() } else { Vec::new() };
     for (index, line) in rdt.schemata().iter().flatten().enumerate() {
         if line.contains('\n') {
             return Err(invalid(&format!("{KEY}/schemata/{index}"), "it is more than one line"));
@@ -123,7 +124,8 @@ fn rdt_group(rdt: &LinuxIntelRdt, id: &str) -> Result<Option<Rdt>> {
     if !make && monitoring.is_none() && group.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Rdt { group: group.into(), make: make && !group.is_empty(), schemata, monitoring }))
+    let make = make && !group.is_empty();
+    Ok(Some(Rdt { group: group.into(), make, schemata, agreed, monitoring }))
 }
 
 #[cfg(test)]
@@ -141,12 +143,22 @@ mod tests {
         let own = rdt(json!({"schemata": ["L3:0=f"], "memBwSchema": "MB:0=20"})).unwrap().unwrap();
         assert_eq!((own.group.as_str(), own.make), ("box", true));
         assert_eq!(own.schemata, ["MB:0=20", "L3:0=f"]);
+        assert!(own.agreed.is_empty(), "there is nobody to agree with");
         let named = rdt(json!({"closID": "gold", "enableMonitoring": true})).unwrap().unwrap();
         assert_eq!((named.group.as_str(), named.make), ("gold", false));
         assert_eq!(named.monitoring.as_deref(), Some("box"));
         assert!(rdt(json!({"closID": "a/b"})).is_err());
         assert!(rdt(json!({"closID": ".."})).is_err());
-        assert!(rdt(json!({"l3CacheSchema": "MB:0=2"})).is_err());
+        assert!(rdt(json!({"memBwSchema": "L3:0=2"})).is_err());
+    }
+
+    #[test]
+    fn bandwidth_is_what_the_schema_of_bandwidth_says() {
+        let both = json!({"closID": "gold", "l3CacheSchema": "L3:0=f\nMB:0=70", "memBwSchema": "MB:0=20",
+            "schemata": ["L2:0=3"]});
+        let both = rdt(both).unwrap().unwrap();
+        assert_eq!(both.schemata, ["L3:0=f", "MB:0=20", "L2:0=3"]);
+        assert_eq!(both.agreed, ["L3:0=f", "MB:0=20"], "schemata are written in any case");
     }
 
     #[test]
