@@ -2,11 +2,13 @@
 
 use crate::{empty, tree};
 use alloc::format;
+use alloc::vec::Vec;
 use kickstage_config::cgroup::Version;
 use kickstage_config::record::CgroupDir;
 use kickstage_config::{Context, Error, Result, Role, Text};
+use kickstage_sys::file::{self, magic};
 use kickstage_sys::poll::poll;
-use kickstage_sys::{Errno, Fd, file, proc_stat};
+use kickstage_sys::{Errno, Fd, proc_stat};
 
 /// How often the state is looked at, at growing intervals of up to 10 ms: about 5 s.
 const ROUNDS: i32 = 500;
@@ -152,14 +154,24 @@ pub fn freezer_file(dirs: &[CgroupDir]) -> Option<Text> {
     Text::new(format!("{}{}/{name}", record.mount, record.path)).ok()
 }
 
-/// What such a file tells. One that is gone, with its cgroup, tells of nothing frozen.
+/// What such a file tells. One that is gone, with its cgroup, tells of nothing frozen; what is in
+/// no cgroup file system is not even opened.
 pub fn is_frozen(file: &Text) -> Result<bool> {
-    const LIMIT: usize = 4096;
-    match file::read_host(file, LIMIT) {
+    match read_from_cgroups(file) {
         // v1 says so again when a process comes into what is frozen
         Ok(text) => Ok(says(&text, &STOPPED) || says(&text, &[b"FREEZING"])),
         Err(Errno(libc::ENOENT | libc::ENODEV)) => Ok(false),
         Err(errno) => Err(errno).during_on(Role::Cgroups, "read", file),
+    }
+}
+
+fn read_from_cgroups(file: &Text) -> kickstage_sys::Result<Vec<u8>> {
+    let (dir, name) = file.as_str().rsplit_once('/').ok_or(Errno(libc::EINVAL))?;
+    let text = |part| Text::new(part).map_err(|_| Errno(libc::EINVAL));
+    let dir = file::open_host(&text(dir)?, libc::O_PATH | libc::O_DIRECTORY)?;
+    match file::filesystem(dir.borrow())? {
+        magic::CGROUP | magic::CGROUP2 => tree::read(dir.borrow(), &text(name)?),
+        _ => Err(Errno(libc::EXDEV)),
     }
 }
 
@@ -177,4 +189,18 @@ pub fn is_asked_to_freeze(dirs: &[CgroupDir]) -> Result<bool> {
     let text = tree::read(freezer.dir.borrow(), freezer.file);
     let text = text.during(Role::Cgroups, "read what is asked of the freezer")?;
     Ok(!text.starts_with(freezer.thawed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_in_no_cgroup_file_system_says_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("freezer.state");
+        std::fs::write(&path, "FROZEN\n").unwrap();
+        let file = Text::new(path.to_str().unwrap()).unwrap();
+        assert_eq!(is_frozen(&file).unwrap_err().errno, Some(libc::EXDEV));
+    }
 }

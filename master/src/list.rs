@@ -1,6 +1,6 @@
 //! All containers at once, at a few system calls each.
 
-use crate::store::{self, name_is_valid};
+use crate::store::{self, name_is_valid, refuse_foreign, refuse_foreign_root};
 use crate::stored::{Place, Process, Stored, Tells};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -70,14 +70,21 @@ pub fn names(root: &Text) -> Result<Vec<String>> {
 /// one that comes or goes meanwhile may be. A root that does not exist has none.
 pub fn list(root: &Text) -> Result<Vec<Listed>> {
     let Some((dir, names)) = entries(root)? else { return Ok(Vec::new()) };
-    let read: Vec<Result<Stored<Summary>>> =
-        names.iter().map(|name| Stored::read(Place::below(dir.borrow(), name))).collect();
+    let us = process::effective_uid();
+    let place = |name| Place::below(dir.borrow(), name, us);
+    let read = |name| {
+        // in a root like /tmp others have directories, too
+        if let Ok(found) = file::stat_entry(dir.borrow(), name) {
+            refuse_foreign(&found, us, name.to_string_lossy())?;
+        }
+        Stored::read(place(name))
+    };
+    let read: Vec<Result<Stored<Summary>>> = names.iter().map(|name| read(name)).collect();
     let processes = processes(&dir, &read)?;
     let all = names.iter().zip(read).zip(processes);
     let listed = all.filter_map(|((name, stored), process)| {
-        let place = Place::below(dir.borrow(), name);
         let status = stored.as_ref().map_err(Clone::clone);
-        let status = status.and_then(|stored| stored.status(place, process));
+        let status = status.and_then(|stored| stored.status(place(name), process));
         let summary = stored.ok().and_then(Stored::into_record);
         let owner_uid = match &summary {
             Some(summary) => summary.owner_uid,
@@ -95,6 +102,7 @@ fn entries(root: &Text) -> Result<Option<(Fd, Vec<CString>)>> {
         Err(Errno(libc::ENOENT)) => return Ok(None),
         Err(errno) => return Err(errno).during_on(Role::Master, "open state directory", root),
     };
+    refuse_foreign_root(dir.borrow(), root)?;
     let mut names =
         file::entries(dir.borrow()).during_on(Role::Master, "read state directory", root)?;
     names.retain(|name| name.to_str().is_ok_and(name_is_valid));

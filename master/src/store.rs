@@ -7,10 +7,11 @@ use alloc::string::{String, ToString};
 #[cfg(feature = "json")]
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use core::fmt::Display;
 use kickstage_config::channel::GateFds;
 use kickstage_config::record::Record;
 use kickstage_config::{Context, Error, Result, Role, Text};
-use kickstage_sys::file::{self, Entry, Resolve, magic};
+use kickstage_sys::file::{self, Entry, Resolve, Stat, magic};
 use kickstage_sys::{Errno, Fd, FdRef, process};
 
 /// The record while the container is being made.
@@ -239,8 +240,13 @@ impl StateDir {
 /// (CVE-2019-11328).
 pub(crate) fn refuse_what_others_write(dir: FdRef<'_>, name: &Text) -> Result<()> {
     let found = file::stat(dir).during_on(Role::Master, "stat state directory", name)?;
+    refuse_foreign(&found, process::effective_uid(), name.as_str())
+}
+
+/// The same where what fstat(2) says and who we are is known.
+pub(crate) fn refuse_foreign(found: &Stat, us: u32, name: impl Display) -> Result<()> {
     let others = found.mode & (libc::S_IWGRP | libc::S_IWOTH) != 0;
-    match (found.uid == process::effective_uid(), others) {
+    match (found.uid == us, others) {
         (true, false) => Ok(()),
         (true, true) => Err(not_ours_alone(name, "others may write to it")),
         (false, _) => Err(not_ours_alone(name, "it belongs to another user")),
@@ -248,19 +254,22 @@ pub(crate) fn refuse_what_others_write(dir: FdRef<'_>, name: &Text) -> Result<()
 }
 
 /// Who may rename what is in the state root decides which container a name means. Root's own
-/// directories are nobody's to change, and in a sticky one (/tmp) only ours is renamed by us.
-fn refuse_foreign_root(root: FdRef<'_>, path: &Text) -> Result<()> {
+/// directories are nobody's to change, nor are those of our group, and in a sticky one (/tmp)
+/// only ours is renamed by us.
+pub(crate) fn refuse_foreign_root(root: FdRef<'_>, path: &Text) -> Result<()> {
     let found = file::stat(root).during_on(Role::Master, "stat state directory", path)?;
     if found.uid != process::effective_uid() && found.uid != 0 {
         return Err(not_ours_alone(path, "it belongs to another user"));
     }
-    match found.mode & (libc::S_IWOTH | libc::S_ISVTX) {
-        libc::S_IWOTH => Err(not_ours_alone(path, "others may write to it")),
-        _ => Ok(()),
+    let our_group = found.gid == 0 || found.gid == process::effective_gid();
+    let others = if our_group { libc::S_IWOTH } else { libc::S_IWOTH | libc::S_IWGRP };
+    if found.mode & others != 0 && found.mode & libc::S_ISVTX == 0 {
+        return Err(not_ours_alone(path, "others may write to it"));
     }
+    Ok(())
 }
 
-fn not_ours_alone(name: &Text, why: &'static str) -> Error {
+fn not_ours_alone(name: impl Display, why: &'static str) -> Error {
     Error::new(Role::Master, "open state directory")
         .on(name)
         .because(why)

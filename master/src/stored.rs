@@ -9,7 +9,7 @@ use kickstage_config::record::Record;
 use kickstage_config::state::Status;
 use kickstage_config::{Context, Error, Result, Role, Text};
 use kickstage_sys::file::{self, Resolve};
-use kickstage_sys::{Errno, Fd, FdRef};
+use kickstage_sys::{Errno, Fd, FdRef, process};
 use serde::de::DeserializeOwned;
 
 /// A record larger than this was not written by us.
@@ -20,17 +20,19 @@ const LIMIT: usize = 16 << 20;
 pub(crate) struct Place<'a> {
     dir: FdRef<'a>,
     container: Option<&'a CStr>,
+    us: u32,
 }
 
 impl<'a> Place<'a> {
     /// In its own directory, which is open.
-    pub(crate) const fn in_own(dir: FdRef<'a>) -> Self {
-        Self { dir, container: None }
+    pub(crate) fn in_own(dir: FdRef<'a>) -> Self {
+        Self { dir, container: None, us: process::effective_uid() }
     }
 
-    /// In the directory of that name below the open state root: saves opening it.
-    pub(crate) const fn below(root: FdRef<'a>, container: &'a CStr) -> Self {
-        Self { dir: root, container: Some(container) }
+    /// In the directory of that name below the open state root: saves opening it. `us` is our
+    /// effective user.
+    pub(crate) const fn below(root: FdRef<'a>, container: &'a CStr, us: u32) -> Self {
+        Self { dir: root, container: Some(container), us }
     }
 
     fn open(self, name: &CStr, flags: i32) -> kickstage_sys::Result<Fd> {
@@ -56,11 +58,16 @@ impl<'a> Place<'a> {
 
     /// What a file holds; `None` when it is not there.
     fn read<T: DeserializeOwned>(self, name: &CStr) -> Result<Option<Result<Box<T>>>> {
-        let file = match self.open(name, libc::O_RDONLY) {
+        // a fifo would make us wait before it is seen to be one
+        let file = match self.open(name, libc::O_RDONLY | libc::O_NONBLOCK) {
             Ok(file) => file,
             Err(Errno(libc::ENOENT)) => return Ok(None),
             Err(errno) => return Err(errno).during(Role::Master, "read the state"),
         };
+        let found = file::stat(file.borrow()).during(Role::Master, "read the state")?;
+        if found.kind() != libc::S_IFREG || found.uid != self.us {
+            return Ok(Some(Err(damaged("it is no regular file of ours"))));
+        }
         let read = || {
             // nearly every record fits, and then one call is enough: the file has ended
             let mut buffer = [0; 4096];
@@ -161,9 +168,11 @@ pub(crate) enum Process {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Box<T>> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        Error::new(Role::Master, "read the state")
-            .because(error.to_string())
-            .remedy("delete --force clears a damaged container")
-    })
+    serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))
+}
+
+fn damaged(why: &str) -> Error {
+    Error::new(Role::Master, "read the state")
+        .because(why)
+        .remedy("delete --force clears a damaged container")
 }

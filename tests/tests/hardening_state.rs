@@ -1,10 +1,14 @@
 //! State that another user could have written. Each test has the number of the lesson in its name,
 //! and fails without the defence.
 
-use kickstage_tests::world::wait_until;
+use kickstage_tests::running::Running;
+use kickstage_tests::world::{assert_nothing_left, wait_until};
 use kickstage_tests::{Bundle, Runtime};
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn cve_2019_11328_a_state_that_another_user_could_write_is_not_believed() {
@@ -51,7 +55,8 @@ fn cve_2019_11328_a_state_root_whose_names_another_user_could_exchange_is_not_us
     let id = runtime.create(&bundle);
     let other = kickstage_tests::bundle::unique_id();
     let refused = |why: &str| {
-        for words in [&["run", "-b", &path, &other][..], &["state", &id], &["delete", &id]] {
+        let words = [&["run", "-b", &path, &other][..], &["state", &id], &["delete", &id]];
+        for words in words.into_iter().chain([&["list"][..], &["list", "-q"]]) {
             let ended = runtime.call(words);
             assert!(ended.code == 1 && ended.stderr.contains(why), "{words:?}: {ended:?}");
         }
@@ -63,9 +68,61 @@ fn cve_2019_11328_a_state_root_whose_names_another_user_could_exchange_is_not_us
     let set = |mode| fs::set_permissions(runtime.root(), PermissionsExt::from_mode(mode)).unwrap();
     set(0o777);
     refused("others may write");
+    chown(runtime.root(), None, Some(1000)).unwrap();
+    set(0o770);
+    refused("others may write");
     // as /tmp is
     set(0o1777);
     runtime.call(&["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn cve_2019_11328_a_list_believes_nothing_that_another_user_has_written() {
+    let running = Running::sleeping();
+    let root = running.runtime.root();
+    // as /tmp is
+    fs::set_permissions(root, PermissionsExt::from_mode(0o1777)).unwrap();
+    let theirs = |name: &str| {
+        let dir = root.join(name);
+        fs::create_dir(&dir).unwrap();
+        chown(&dir, Some(1000), Some(1000)).unwrap();
+        dir
+    };
+    let fifo = theirs("fifo").join("state.json");
+    mkfifo(&fifo);
+    let record = fs::read(root.join(&running.id).join("state.json")).unwrap();
+    let mut record: Value = serde_json::from_slice(&record).unwrap();
+    record["freezer"] = json!(fifo);
+    fs::write(theirs("forged").join("state.json"), record.to_string()).unwrap();
+    let listed = running.runtime.call(&["list", "--format", "json"]).ok();
+    assert_eq!(listed.stderr.matches("it belongs to another user").count(), 2, "{listed:?}");
+    let listed = listed.json();
+    let of = |id: &str| listed.as_array().unwrap().iter().find(|one| one["id"] == id).unwrap();
+    for name in ["fifo", "forged"] {
+        assert!(of(name)["status"] == "damaged" && of(name)["owner"] != "root", "{listed}");
+        fs::remove_dir_all(root.join(name)).unwrap();
+    }
+    assert!(of(&running.id)["status"] == "running" && of(&running.id)["owner"] == "root");
+}
+
+#[test]
+fn cve_2019_11328_a_record_that_is_no_file_makes_nobody_wait() {
+    let runtime = Runtime::kickstage();
+    let dir = runtime.root().join("web");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).unwrap();
+    mkfifo(&dir.join("state.json"));
+    for (command, code) in [(&["list"][..], 0), (&["state", "web"], 1), (&["delete", "web"], 1)] {
+        let ended = runtime.call(command);
+        assert!(ended.code == code && ended.stderr.contains("no regular file"), "{ended:?}");
+    }
+    runtime.call(&["delete", "--force", "web"]).ok();
+    assert_nothing_left(&runtime, "web");
+}
+
+fn mkfifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
 }
 
 /// A process with a number of our choice (clone3(2), `set_tid`), as soon as that is free.
