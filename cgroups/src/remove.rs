@@ -7,7 +7,7 @@ use kickstage_config::record::CgroupDir;
 use kickstage_config::{Error, Result, Role};
 use kickstage_sys::file::{self, Entry};
 use kickstage_sys::poll::poll;
-use kickstage_sys::{Errno, Fd, FdRef};
+use kickstage_sys::{Errno, FdRef};
 
 /// Waits between two tries while killed processes are on their way out, in milliseconds; about
 /// 5 s in all. The first tries follow at once: a process is usually gone by then.
@@ -21,8 +21,7 @@ pub fn remove(dirs: &[CgroupDir]) -> Result<()> {
 
 fn remove_one(record: &CgroupDir) -> Result<()> {
     let names = tree::names(&record.path);
-    let mut parents: alloc::vec::Vec<Fd> =
-        alloc::vec![tree::open_mount(&record.mount, record.version)?];
+    let mut parent = tree::open_mount(&record.mount, record.version)?;
     let failed = |errno: Errno| {
         let error = Error::new(Role::Cgroups, "remove")
             .on(format!("{}{}", record.mount, record.path))
@@ -32,21 +31,21 @@ fn remove_one(record: &CgroupDir) -> Result<()> {
             _ => error,
         }
     };
-    for name in names.iter().take(names.len().saturating_sub(1)) {
-        let last = parents.last().expect("it begins with the mount");
-        match tree::open_below(last.borrow(), name) {
-            Ok(below) => parents.push(below),
+    let Some((name, above)) = names.split_last() else { return Ok(()) };
+    for name in above {
+        match tree::open_below(parent.borrow(), name) {
+            Ok(below) => parent = below,
             Err(Errno(libc::ENOENT | libc::ENODEV)) => return Ok(()),
             Err(errno) => return Err(failed(errno)),
         }
     }
-    for (index, (parent, name)) in parents.iter().zip(&names).rev().enumerate() {
-        if index == 0 {
-            remove_tree(parent.borrow(), name).map_err(failed)?;
-        } else if (index as u32) < record.made {
-            // shared with others perhaps: the last one out removes it
-            let _ = file::unlink(parent.borrow(), name, Entry::Directory);
-        }
+    remove_tree(parent.borrow(), name).map_err(failed)?;
+    let made = (record.made as usize).saturating_sub(1);
+    for name in above.iter().rev().take(made) {
+        // shared with others perhaps: the last one out removes it
+        let Ok(above) = tree::open_above(parent.borrow()) else { break };
+        let _ = file::unlink(above.borrow(), name, Entry::Directory);
+        parent = above;
     }
     Ok(())
 }
@@ -54,17 +53,38 @@ fn remove_one(record: &CgroupDir) -> Result<()> {
 /// The directory itself first: it rarely has others inside.
 fn remove_tree(parent: FdRef<'_>, name: &CStr) -> kickstage_sys::Result<()> {
     for wait in WAITS {
-        match file::unlink(parent, name, Entry::Directory) {
-            Err(Errno(libc::EBUSY)) => {}
-            Err(Errno(libc::ENOENT)) => return Ok(()),
-            other => return other,
+        if remove_empty(parent, name)? == Removed::Yes {
+            return Ok(());
         }
         if let Ok(dir) = tree::open_below(parent, name) {
-            for child in tree::children(dir.borrow())? {
-                remove_tree(dir.borrow(), &child)?;
-            }
+            remove_inside(dir.borrow())?;
         }
         poll(&mut [], wait)?;
     }
     file::unlink(parent, name, Entry::Directory)
+}
+
+/// Those that are in use stay.
+fn remove_inside(dir: FdRef<'_>) -> kickstage_sys::Result<()> {
+    let mut enter = |above: FdRef<'_>, name: &CStr| match remove_empty(above, name)? {
+        Removed::Yes => Ok(None),
+        Removed::InUse => Ok(tree::open_below(above, name).ok()),
+    };
+    let mut leave = |above: FdRef<'_>, name: &CStr| remove_empty(above, name).map(drop);
+    tree::walk(dir, &mut enter, &mut leave)
+}
+
+#[derive(PartialEq, Eq)]
+enum Removed {
+    Yes,
+    /// By processes, or by cgroups inside.
+    InUse,
+}
+
+fn remove_empty(parent: FdRef<'_>, name: &CStr) -> kickstage_sys::Result<Removed> {
+    match file::unlink(parent, name, Entry::Directory) {
+        Ok(()) | Err(Errno(libc::ENOENT)) => Ok(Removed::Yes),
+        Err(Errno(libc::EBUSY)) => Ok(Removed::InUse),
+        Err(errno) => Err(errno),
+    }
 }

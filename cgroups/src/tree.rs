@@ -71,19 +71,57 @@ pub(crate) fn each_below(
     dir: FdRef<'_>,
     visit: &mut dyn FnMut(FdRef<'_>) -> kickstage_sys::Result<()>,
 ) -> kickstage_sys::Result<()> {
-    for child in children(dir)? {
-        let below = match open_below(dir, &child) {
-            Ok(below) => below,
-            Err(Errno(libc::ENOENT | libc::ENODEV)) => continue,
-            Err(errno) => return Err(errno),
-        };
-        match visit(below.borrow()) {
-            Ok(()) => each_below(below.borrow(), visit)?,
-            Err(Errno(libc::ENOENT | libc::ENODEV)) => {}
-            Err(errno) => return Err(errno),
+    let mut enter = |above: FdRef<'_>, name: &CStr| {
+        let visited = open_below(above, name).and_then(|below| {
+            visit(below.borrow())?;
+            Ok(below)
+        });
+        match visited {
+            Err(Errno(libc::ENOENT | libc::ENODEV)) => Ok(None),
+            visited => visited.map(Some),
+        }
+    };
+    walk(dir, &mut enter, &mut |_, _| Ok(()))
+}
+
+/// Calls `enter` for every cgroup inside one, with the one above and its name; goes into what that
+/// opens, and calls `leave` on the way back. Holds one descriptor however deep they are: a
+/// container makes more of them than we may have files.
+pub(crate) fn walk(
+    dir: FdRef<'_>,
+    enter: &mut dyn FnMut(FdRef<'_>, &CStr) -> kickstage_sys::Result<Option<Fd>>,
+    leave: &mut dyn FnMut(FdRef<'_>, &CStr) -> kickstage_sys::Result<()>,
+) -> kickstage_sys::Result<()> {
+    // the mount of a hierarchy is open as a path only
+    let mut here = match open_below(dir, c".") {
+        Err(Errno(libc::ENOENT | libc::ENODEV)) => return Ok(()),
+        here => here?,
+    };
+    // what is still to do on each level; of the outer ones the last name is where we are
+    let mut levels = alloc::vec![children(here.borrow())?];
+    while let Some(names) = levels.last_mut() {
+        if let Some(name) = names.last() {
+            match enter(here.borrow(), name)? {
+                Some(below) => {
+                    levels.push(children(below.borrow())?);
+                    here = below;
+                }
+                None => drop(names.pop()),
+            }
+            continue;
+        }
+        levels.pop();
+        if let Some(name) = levels.last_mut().and_then(Vec::pop) {
+            here = open_above(here.borrow())?;
+            leave(here.borrow(), &name)?;
         }
     }
     Ok(())
+}
+
+/// Opens the directory above another: no cgroup ever moves to another one.
+pub(crate) fn open_above(dir: FdRef<'_>) -> kickstage_sys::Result<Fd> {
+    file::open(dir, c"..", libc::O_PATH | libc::O_DIRECTORY, 0, Resolve::Anywhere)
 }
 
 /// The cgroups inside a cgroup.

@@ -1,7 +1,9 @@
 //! Containers whose processes are stopped where they are.
 
+use kickstage_tests::runtime::ended;
 use kickstage_tests::world::{assert_nothing_left, cgroup_file, stat};
 use kickstage_tests::{Bundle, Runtime};
+use std::process::{Command, Stdio};
 
 fn paused() -> (Runtime, Bundle, String) {
     let runtime = Runtime::kickstage();
@@ -90,5 +92,28 @@ fn one_that_has_been_frozen_in_a_cgroup_inside_is_deleted_too() {
     let word = if freezer.ends_with("freezer.state") { "FROZEN" } else { "1" };
     std::fs::write(freezer, word).unwrap();
     runtime.call(&["delete", "--force", &id]).ok();
+    assert_nothing_left(&runtime, &id);
+}
+
+#[test]
+fn one_with_more_cgroups_inside_than_we_may_have_files_can_be_paused_killed_and_deleted() {
+    let runtime = Runtime::kickstage();
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    let id = runtime.start(&bundle);
+    let pid = runtime.state(&id)["pid"].as_i64().unwrap();
+    let nested = ["inside"; 200].join("/");
+    std::fs::create_dir_all(cgroup_file(pid, "freezer", &nested, &nested)).unwrap();
+    let call = |words: &[&str]| {
+        let command = runtime.command(words);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]);
+        shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+        ended(shell.output().unwrap())
+    };
+    call(&["pause", &id]).ok();
+    call(&["kill", "--all", &id, "CONT"]).ok();
+    call(&["resume", &id]).ok();
+    call(&["kill", "--all", &id, "KILL"]).ok();
+    call(&["delete", "--force", &id]).ok();
     assert_nothing_left(&runtime, &id);
 }
