@@ -147,7 +147,10 @@ pub static ROWS: &[Row] = &[
         "pid, network, mount, ipc, uts, user, cgroup, time; who is not root gets a user namespace unless there is one \
          or --rootless=false",
     ),
-    row("/linux/namespaces/*/path", "absolute; of the right kind; one of the caller's own is shared as if it was not named"),
+    row(
+        "/linux/namespaces/*/path",
+        "absolute; of the right kind; one of the caller's own is shared as if it was not named",
+    ),
     row(
         "/linux/uidMappings",
         "newuidmap(1) where the caller may not; without any, who is not root gets his own id as 0 and his subordinate \
