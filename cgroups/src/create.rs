@@ -1,7 +1,7 @@
 //! Making the cgroups of a container.
 
 use crate::enter::Entrance;
-use crate::{settings, tree};
+use crate::{empty, settings, tree};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::vec::Vec;
@@ -211,21 +211,21 @@ fn enable(group: &Group, dir: FdRef<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Who kills a container kills what is in the cgroups inside its own, too.
 fn refuse_in_use(group: &Group, dir: FdRef<'_>) -> Result<()> {
-    let procs = tree::read(dir, c"cgroup.procs").map_err(|errno| {
+    let count = empty::count(dir).map_err(|errno| {
         let error = Error::new(Role::Cgroups, "read the processes of")
             .on(format!("{}{}", group.mount, group.path))
             .errno(errno)
             .at("/linux/cgroupsPath");
         if errno.0 == libc::EOPNOTSUPP { error.remedy(THREADED) } else { error }
     })?;
-    let count = procs.split(|byte| *byte == b'\n').count() - 1;
     if count == 0 {
         return Ok(());
     }
     Err(Error::new(Role::Cgroups, "use cgroup")
         .on(format!("{}{}", group.mount, group.path))
-        .because(format!("it is not empty: {count} processes are in it"))
+        .because(format!("it is not empty: {count} processes are in it, or in others inside"))
         .at("/linux/cgroupsPath"))
 }
 

@@ -55,6 +55,22 @@ fn collect(dir: FdRef<'_>, file: &CStr, pids: &mut Vec<i32>) -> kickstage_sys::R
     tree::each_below(dir, &mut list)
 }
 
+/// How many processes are in a cgroup and all inside, those of other pid namespaces included.
+pub(crate) fn count(dir: FdRef<'_>) -> kickstage_sys::Result<usize> {
+    let lines = |procs: &[u8]| procs.split(|byte| *byte == b'\n').count() - 1;
+    let mut count = lines(&tree::read(dir, PROCESSES)?);
+    tree::each_below(dir, &mut |inside| {
+        match tree::read(inside, PROCESSES) {
+            Ok(procs) => count += lines(&procs),
+            // it is threaded: the one above lists them
+            Err(Errno(libc::EOPNOTSUPP)) => {}
+            Err(errno) => return Err(errno),
+        }
+        Ok(())
+    })?;
+    Ok(count)
+}
+
 /// The pids of a cgroup.procs. Those of processes that our pid namespace does not have are told as
 /// 0, which for kill(2) means our own process group.
 fn listed(procs: &[u8]) -> impl Iterator<Item = i32> {

@@ -162,9 +162,17 @@ fn a_cgroup_with_processes_of_others_is_refused_and_left_alone() {
     let (plan, path) = plan("others");
     let dirs = prepare(&plan).unwrap().create().unwrap().dirs();
     let mut child = sleeper_in(&path);
-    let error = prepare(&plan).unwrap().create().err().expect("it is refused");
-    assert!(error.to_string().contains("1 processes are in it"), "{error}");
-    assert_eq!(processes(&dirs).unwrap(), [child.id().cast_signed()]);
+    let refused = || {
+        let error = prepare(&plan).unwrap().create().err().expect("it is refused");
+        assert!(error.to_string().contains("1 processes are in it"), "{error}");
+        assert_eq!(processes(&dirs).unwrap(), [child.id().cast_signed()]);
+    };
+    refused();
+    // the end of the container would be its end, too
+    let inside = path.join("in/side");
+    fs::create_dir_all(&inside).unwrap();
+    fs::write(inside.join("cgroup.procs"), child.id().to_string()).unwrap();
+    refused();
     child.kill().unwrap();
     child.wait().unwrap();
     remove(&dirs).unwrap();
