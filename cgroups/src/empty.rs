@@ -14,6 +14,10 @@ const PROCESSES: &CStr = c"cgroup.procs";
 /// How often processes that fork while they are killed are looked for again.
 const ROUNDS: u32 = 100;
 
+/// So many processes are signalled together: each needs a descriptor meanwhile, and each time all
+/// are listed again.
+const TOGETHER: usize = 256;
+
 /// All processes of a container, those of cgroups inside its own included.
 pub fn processes(dirs: &[CgroupDir]) -> Result<Vec<i32>> {
     let Some(record) = best(dirs) else { return Ok(Vec::new()) };
@@ -79,6 +83,40 @@ fn listed(procs: &[u8]) -> impl Iterator<Item = i32> {
     lines.filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0)
 }
 
+/// Sends a signal to all processes of a container. None is no error.
+pub fn signal_all(dirs: &[CgroupDir], signal: i32) -> Result<()> {
+    let Some(record) = best(dirs) else { return Ok(()) };
+    let Some(dir) = tree::open(record)? else { return Ok(()) };
+    let pids = listed_in(dir.borrow(), PROCESSES).during_on(Role::Cgroups, "list", &record.path)?;
+    signal_listed(dir.borrow(), &pids, signal)
+}
+
+/// Those of the listed that are still in the cgroup, or inside: a number that was free for a
+/// moment may by now be a stranger's.
+fn signal_listed(dir: FdRef<'_>, pids: &[i32], signal: i32) -> Result<()> {
+    for some in pids.chunks(TOGETHER) {
+        let mut opened = Vec::with_capacity(some.len());
+        for pid in some {
+            match process::pidfd(*pid) {
+                Ok(process) => opened.push((pid, process)),
+                // EINVAL: the number is a thread's now
+                Err(Errno(libc::ESRCH | libc::EINVAL)) => {}
+                Err(errno) => return Err(errno).during_on(Role::Cgroups, "open process", pid),
+            }
+        }
+        let ours = listed_in(dir, PROCESSES).during(Role::Cgroups, "list processes again")?;
+        for (pid, process) in opened.iter().filter(|(pid, _)| ours.binary_search(pid).is_ok()) {
+            match process::signal(process.borrow(), signal) {
+                Ok(()) | Err(Errno(libc::ESRCH)) => {}
+                Err(errno) => {
+                    return Err(errno).during_on(Role::Cgroups, "send signal to process", pid);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Kills every process in the cgroups and waits until they are gone.
 pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
     let Some(record) = best(dirs) else { return Ok(()) };
@@ -87,21 +125,16 @@ pub fn kill_all(dirs: &[CgroupDir]) -> Result<()> {
     if record.version == Version::V2 && tree::write(dir.borrow(), c"cgroup.kill", b"1").is_ok() {
         return Ok(());
     }
+    let list = || listed_in(dir.borrow(), PROCESSES).during_on(Role::Cgroups, "list", &record.path);
     let mut was_frozen = false;
     for round in 0..ROUNDS {
-        let pids =
-            listed_in(dir.borrow(), PROCESSES).during_on(Role::Cgroups, "list", &record.path)?;
-        if pids.is_empty() {
+        if list()?.is_empty() {
             return Ok(());
         }
         // frozen, they can't fork away from us
         was_frozen = was_frozen || freeze::stop(dirs).is_ok();
-        for pid in pids {
-            match process::kill(pid, libc::SIGKILL) {
-                Ok(()) | Err(Errno(libc::ESRCH)) => {}
-                Err(errno) => return Err(errno).during_on(Role::Cgroups, "kill process", pid),
-            }
-        }
+        // listed again: that may have taken long
+        signal_listed(dir.borrow(), &list()?, libc::SIGKILL)?;
         freeze::thaw_inside(dirs)?;
         if was_frozen {
             match freeze::thaw(dirs) {
@@ -140,6 +173,24 @@ mod tests {
         let mut pids = Vec::new();
         assert_eq!(collect(dir.borrow(), PROCESSES, &mut pids), Ok(()));
         assert_eq!(tree::children(dir.borrow()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_process_that_has_got_the_number_of_one_in_the_cgroup_is_not_signalled() {
+        let sleeper = || std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let (mut inside, mut bystander) = (sleeper(), sleeper());
+        let numbers = [&inside, &bystander].map(|child| child.id().cast_signed());
+        // what the kernel would list
+        let above = tempfile::tempdir().unwrap();
+        std::fs::write(above.path().join("cgroup.procs"), std::format!("{}\n", numbers[0]))
+            .unwrap();
+        let path = kickstage_config::Text::new(above.path().to_str().unwrap()).unwrap();
+        let dir = file::open_host(&path, libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+        signal_listed(dir.borrow(), &numbers, libc::SIGKILL).unwrap();
+        assert!(!inside.wait().unwrap().success());
+        assert!(bystander.try_wait().unwrap().is_none(), "it was signalled");
+        bystander.kill().unwrap();
+        bystander.wait().unwrap();
     }
 
     proptest! {

@@ -21,7 +21,7 @@ mod unit;
 
 pub use cpu_time::cpu_time;
 pub use create::{Created, Prepared, prepare};
-pub use empty::{kill_all, processes};
+pub use empty::{kill_all, processes, signal_all};
 pub use enter::{Entrance, Way, move_into, way_into};
 pub use freeze::{freeze, freezer_file, is_asked_to_freeze, is_frozen, thaw, thaw_inside};
 pub use kickstage_systemd::{attach as attach_to_unit, set_properties, stop as stop_unit};

@@ -2,8 +2,7 @@
 
 use crate::container::Container;
 use alloc::vec::Vec;
-use kickstage_config::{Context, Result, Role};
-use kickstage_sys::{Errno, Fd, process};
+use kickstage_config::Result;
 
 impl Container {
     /// The ids of its processes, as its control groups know them; of the first one alone where
@@ -25,20 +24,6 @@ impl Container {
         if signal == libc::SIGKILL {
             return kickstage_cgroups::kill_all(&record.cgroups);
         }
-        let opened: Vec<(i32, Fd)> = kickstage_cgroups::processes(&record.cgroups)?
-            .into_iter()
-            .filter_map(|pid| Some((pid, process::pidfd(pid).ok()?)))
-            .collect();
-        // a number that was free for a moment may by now be a stranger's
-        let still_ours = kickstage_cgroups::processes(&record.cgroups)?;
-        for (pid, process) in opened.iter().filter(|(pid, _)| still_ours.contains(pid)) {
-            match process::signal(process.borrow(), signal) {
-                Ok(()) | Err(Errno(libc::ESRCH)) => {}
-                Err(errno) => {
-                    return Err(errno).during_on(Role::Master, "send signal to process", pid);
-                }
-            }
-        }
-        Ok(())
+        kickstage_cgroups::signal_all(&record.cgroups, signal)
     }
 }
