@@ -14,6 +14,10 @@ use kickstage_sys::{Errno, Fd, FdRef, file, socket};
 /// A longer message than any manager takes.
 const LIMIT: usize = 4096;
 
+/// So many messages are read at once: a container that never stops sending must not keep us from
+/// our signals.
+const TOGETHER: usize = 64;
+
 /// How long the manager may take to read what it was told, in milliseconds (as sd_notify_barrier(3)
 /// is used).
 const PATIENCE: i32 = 5000;
@@ -54,10 +58,10 @@ impl Notify {
         Wait::readable(self.theirs.borrow())
     }
 
-    /// Reads what the container has sent. Gives `true` when it was ready and the manager has been
+    /// Reads what the container has sent, or a part of it. Gives `true` when it was ready and the manager has been
     /// told; that it is ready is all that a container may say.
     pub(crate) fn pass(&self, main: Main) -> Result<bool> {
-        loop {
+        for _ in 0..TOGETHER {
             let message = match socket::receive(self.theirs.borrow(), LIMIT) {
                 Ok((message, _)) => message,
                 Err(Errno(libc::EMSGSIZE)) => continue,
@@ -68,6 +72,7 @@ impl Notify {
                 return tell(&self.manager, main).map(|()| true);
             }
         }
+        Ok(false)
     }
 
     /// Returns when the container is ready, or has ended.
@@ -112,4 +117,28 @@ fn barrier(manager: &Fd) -> kickstage_sys::Result<()> {
     socket::send(manager.borrow(), b"BARRIER=1", Some(theirs.borrow()))?;
     drop(theirs);
     poll(&mut [Wait::hung_up(ours.borrow())], PATIENCE).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::IntoRawFd;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn a_flood_of_messages_is_read_in_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manager");
+        let _manager = UnixDatagram::bind(&path).unwrap();
+        let (ours, container) = UnixDatagram::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let theirs = Fd::inherit(ours.into_raw_fd()).unwrap();
+        let notify = Notify { theirs, manager: Text::new(path.to_str().unwrap()).unwrap() };
+        for _ in 0..TOGETHER {
+            container.send(b"STATUS=busy").unwrap();
+        }
+        container.send(b"READY=1").unwrap();
+        assert_eq!(notify.pass(Main::Ours), Ok(false), "all was read at once");
+        assert_eq!(notify.pass(Main::Ours), Ok(true));
+    }
 }
