@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 struct Monitored {
     runtime: Runtime,
@@ -83,6 +84,21 @@ fn the_log_holds_both_streams_and_the_state_the_end() {
     let time = |key: &str| state[key].as_i64().unwrap();
     assert!(time("createdAt") <= time("startedAt") && time("startedAt") <= time("finishedAt"));
     assert_eq!(it.call(&["wait", "ID"]).ok().stdout, "7\n");
+    it.delete();
+}
+
+#[test]
+fn processes_that_outlive_the_first_one_and_write_for_ever_do_not_hold_its_end_up() {
+    let mut bundle = Bundle::script("for i in 1 2 3 4 5 6 7 8; do yes & done; sleep 0.5; exit 7");
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    // they are always quicker than who reads
+    bundle.config["linux"]["resources"]["cpu"]["shares"] = json!(262_144);
+    let begun = Instant::now();
+    let it = Monitored::run(bundle, &["--log-size-max", "1m"]);
+    assert_eq!(it.call(&["wait", "ID"]).ok().stdout.trim(), "7");
+    // else it ends when by chance nothing is there to be read
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     it.delete();
 }
 

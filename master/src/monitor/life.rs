@@ -6,7 +6,7 @@ use super::control::{Requests, refusal};
 use super::events::Events;
 use super::keeper::{Keeper, Progress};
 use super::log::Log;
-use super::output::{Found, Output, ROOM};
+use super::output::{Output, ROOM};
 use super::streams::{Streams, connect};
 use super::{ATTACH, CONTROL, LOG, NO_LOG, address};
 use crate::monitor::lines::Rest;
@@ -325,10 +325,10 @@ impl<K: Keeper> Life<K> {
             self.advance();
         }
         let exit = process::wait(self.process.borrow()).during(Role::Master, "wait")?;
+        // first: those that outlive it could write for ever
+        self.end_others();
         for output in &mut self.outputs {
-            let mut show = |bytes: &[u8]| self.attach.show(bytes);
-            while output.read(&mut self.buffer, &mut self.log, &mut show) == Found::Something {}
-            output.write_begun(&mut self.log, Rest::End);
+            output.drain(&mut self.buffer, &mut self.log, |bytes| self.attach.show(bytes));
         }
         self.clear_up();
         self.note_log_failure();
@@ -347,13 +347,17 @@ impl<K: Keeper> Life<K> {
         Ok(exit)
     }
 
-    fn clear_up(&self) {
-        let warn = |error: &Error| self.report.line(Level::Warning, &error.to_string());
+    /// Those of a container with a pid namespace of its own have ended with the first one.
+    fn end_others(&self) {
         if !self.private_pids
             && let Err(error) = kickstage_cgroups::kill_all(&self.cgroups)
         {
-            warn(&error);
+            self.report.line(Level::Warning, &error.to_string());
         }
+    }
+
+    fn clear_up(&self) {
+        let warn = |error: &Error| self.report.line(Level::Warning, &error.to_string());
         let removed = if self.of_unit {
             kickstage_cgroups::remove_untracked(&self.cgroups)
         } else {

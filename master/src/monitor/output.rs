@@ -25,6 +25,9 @@ pub(super) enum Found {
 /// Room for the beginning of a line, and for one read: as much as a pipe holds.
 pub(super) const ROOM: usize = PIECE + (64 << 10);
 
+/// More than a pipe or a terminal holds (pipe(7), `pipe-max-size`).
+const LAST_WORDS: usize = 1 << 20;
+
 impl Output {
     pub(super) const fn new(stream: Stream, source: Fd) -> Self {
         Self { stream, source: Some(source), begun: Vec::new() }
@@ -66,9 +69,48 @@ impl Output {
         Found::Something
     }
 
+    /// Reads what is there at the end of the container, but not for ever: others may have it open,
+    /// and write.
+    pub(super) fn drain(
+        &mut self,
+        buffer: &mut Pages,
+        log: &mut Log,
+        mut pass_on: impl FnMut(&[u8]),
+    ) {
+        let mut left = LAST_WORDS;
+        while left > 0 {
+            let count = |bytes: &[u8]| {
+                left = left.saturating_sub(bytes.len());
+                pass_on(bytes);
+            };
+            if self.read(buffer, log, count) != Found::Something {
+                break;
+            }
+        }
+        self.write_begun(log, Rest::End);
+    }
+
     /// Writes the line that has begun, as far as it has come.
     pub(super) fn write_begun(&mut self, log: &mut Log, rest: Rest) {
         lines::write(log, self.stream, &self.begun, rest);
         self.begun = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kickstage_config::Text;
+    use kickstage_config::plan::LogOptions;
+
+    #[test]
+    fn what_others_write_for_ever_is_not_read_for_ever() {
+        let zeroes = file::open_host(c"/dev/zero", libc::O_RDONLY).unwrap();
+        let mut output = Output::new(Stream::Stdout, zeroes);
+        let none = Text::new(crate::monitor::NO_LOG).unwrap();
+        let mut log = Log::open(&none, &LogOptions::default()).unwrap();
+        let mut read = 0;
+        output.drain(&mut Pages::new(ROOM), &mut log, |bytes| read += bytes.len());
+        assert!((LAST_WORDS..LAST_WORDS + ROOM).contains(&read), "{read}");
     }
 }
