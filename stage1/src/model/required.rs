@@ -114,6 +114,7 @@ struct DeviceRule {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the specification's names")]
 struct BlockIo {
     weight_device: Option<Vec<Weight>>,
     throttle_read_bps_device: Option<Vec<Rate>>,
@@ -131,6 +132,7 @@ struct Weight {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the specification's names")]
 struct Rate {
     major: Given,
     minor: Given,
