@@ -29,6 +29,7 @@ fn every_hardening_test_is_in_the_list_of_how_they_fail() {
         "cgroups/src/empty.rs",
         "cgroups/src/freeze.rs",
         "cgroups/tests/real.rs",
+        "sys/src/file.rs",
     ];
     let elsewhere = elsewhere.map(|path| workspace.join(path));
     let document = fs::read_to_string(workspace.join("docs/HARDENING.md")).unwrap();
