@@ -53,7 +53,7 @@ fn a_container_that_shares_much_with_the_host() {
         .with("/root/readonly", json!(true))
         .with("/hostname", json!(""));
     bundle.config["linux"]["namespaces"] = json!([
-        {"type": "mount"}, {"type": "pid", "path": "/proc/1/ns/pid"}, {"type": "ipc"},
+        {"type": "mount"}, {"type": "pid", "path": "/run/pods/pid"}, {"type": "ipc"},
     ]);
     let mounts = bundle.config["mounts"].as_array_mut().unwrap();
     mounts.retain(|mount| !["sysfs", "cgroup"].contains(&mount["type"].as_str().unwrap()));
